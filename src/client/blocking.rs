@@ -1,0 +1,300 @@
+//! The same client without async, and messages through [`Read`] and [`Write`].
+//! It needs no runtime.
+//!
+//! A local provider is ready at once. For one that waits for something (a
+//! remote service), the calling thread sleeps until it is woken.
+
+mod io;
+
+use std::future::Future;
+use std::io::{Read, Write};
+use std::pin::pin;
+use std::sync::Arc;
+use std::task::{Context, Poll, Wake, Waker};
+use std::thread::Thread;
+
+pub use io::{DecryptReader, DecryptWriter, EncryptReader, EncryptWriter};
+
+use super::stream::ReleaseMode;
+use super::{
+    Authenticated, ClientBuilder, Decrypted, DecryptionDetails, Encryptor, PreparedEncryption,
+    Unverified, UnverifiedHeader,
+};
+use crate::context::EncryptionContext;
+use crate::error::Result;
+use crate::provider::KeyProvider;
+
+/// Encrypts and decrypts messages with a key provider, as
+/// [`waxseal::Client`](crate::Client) does, and blocks where that one waits.
+///
+/// ```
+/// use waxseal::{EncryptionContext, RawAesProvider, SecretBytes, blocking::Client};
+///
+/// let key = SecretBytes::from(vec![7; 32]); // from a file or a vault, really
+/// let client = Client::new(RawAesProvider::new("example", "key-1", &key)?);
+/// let context = EncryptionContext::from([("tenant", "7")]);
+///
+/// let message = client.encrypt(b"attack at dawn", &context)?;
+/// let decrypted = client.decrypt(&message, &context)?;
+/// assert_eq!(decrypted.plaintext, b"attack at dawn");
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+#[derive(Clone, Debug)]
+pub struct Client(crate::Client);
+
+impl From<crate::Client> for Client {
+    fn from(client: crate::Client) -> Self {
+        Client(client)
+    }
+}
+
+impl Client {
+    /// A client with the default settings: see
+    /// [`Client::new`](crate::Client::new).
+    pub fn new(provider: impl KeyProvider + 'static) -> Self {
+        Client(crate::Client::new(provider))
+    }
+
+    /// Starts a client with other settings; turn what comes out of it into
+    /// this one with [`blocking`](crate::Client::blocking).
+    pub fn builder(provider: impl KeyProvider + 'static) -> ClientBuilder {
+        crate::Client::builder(provider)
+    }
+
+    /// See [`Client::encrypt`](crate::Client::encrypt).
+    ///
+    /// # Errors
+    /// As there.
+    pub fn encrypt(&self, plaintext: &[u8], context: &EncryptionContext) -> Result<Vec<u8>> {
+        block_on(self.0.encrypt(plaintext, context))
+    }
+
+    /// See [`Client::encrypt_into`](crate::Client::encrypt_into).
+    ///
+    /// # Errors
+    /// As there.
+    pub fn encrypt_into(
+        &self,
+        plaintext: &[u8],
+        context: &EncryptionContext,
+        out: &mut [u8],
+    ) -> Result<usize> {
+        block_on(self.0.encrypt_into(plaintext, context, out))
+    }
+
+    /// See [`Client::prepare`](crate::Client::prepare).
+    ///
+    /// # Errors
+    /// As there.
+    pub fn prepare(
+        &self,
+        context: &EncryptionContext,
+        plaintext_bound: Option<u64>,
+    ) -> Result<PreparedEncryption> {
+        block_on(self.0.prepare(context, plaintext_bound))
+    }
+
+    /// See [`Client::message_length`](crate::Client::message_length).
+    ///
+    /// # Errors
+    /// As there.
+    pub fn message_length(
+        &self,
+        plaintext_length: u64,
+        context: &EncryptionContext,
+        encrypted_data_key_lengths: &[usize],
+    ) -> Result<u64> {
+        self.0
+            .message_length(plaintext_length, context, encrypted_data_key_lengths)
+    }
+
+    /// See [`Client::decrypt`](crate::Client::decrypt).
+    ///
+    /// # Errors
+    /// As there.
+    pub fn decrypt(&self, message: &[u8], context: &EncryptionContext) -> Result<Decrypted> {
+        block_on(self.0.decrypt(message, context))
+    }
+
+    /// See [`Client::decrypt_prefix`](crate::Client::decrypt_prefix).
+    ///
+    /// # Errors
+    /// As there.
+    pub fn decrypt_prefix<'m>(
+        &self,
+        input: &'m [u8],
+        context: &EncryptionContext,
+    ) -> Result<(Decrypted, &'m [u8])> {
+        block_on(self.0.decrypt_prefix(input, context))
+    }
+
+    /// See [`Client::decrypt_into`](crate::Client::decrypt_into).
+    ///
+    /// # Errors
+    /// As there.
+    pub fn decrypt_into(
+        &self,
+        message: &[u8],
+        context: &EncryptionContext,
+        out: &mut [u8],
+    ) -> Result<(usize, DecryptionDetails)> {
+        block_on(self.0.decrypt_into(message, context, out))
+    }
+
+    /// See [`Client::encryptor`](crate::Client::encryptor).
+    ///
+    /// # Errors
+    /// As there.
+    pub fn encryptor(
+        &self,
+        context: &EncryptionContext,
+        plaintext_bound: Option<u64>,
+    ) -> Result<Encryptor> {
+        block_on(self.0.encryptor(context, plaintext_bound))
+    }
+
+    /// See [`Client::decryptor`](crate::Client::decryptor).
+    pub fn decryptor(&self, context: &EncryptionContext) -> Decryptor<Authenticated> {
+        Decryptor(self.0.decryptor(context))
+    }
+
+    /// See [`Client::decryptor_unverified`](crate::Client::decryptor_unverified).
+    pub fn decryptor_unverified(&self, context: &EncryptionContext) -> Decryptor<Unverified> {
+        Decryptor(self.0.decryptor_unverified(context))
+    }
+
+    /// Encrypts what is written to it into `sink`, in constant memory. It
+    /// must be [finished](EncryptWriter::finish).
+    ///
+    /// # Errors
+    /// As [`encrypt`](Self::encrypt).
+    pub fn encrypt_writer<W: Write>(
+        &self,
+        sink: W,
+        context: &EncryptionContext,
+    ) -> Result<EncryptWriter<W>> {
+        Ok(EncryptWriter::new(sink, self.encryptor(context, None)?))
+    }
+
+    /// Encrypts what `source` gives, in constant memory: the message is read
+    /// from what is returned.
+    ///
+    /// # Errors
+    /// As [`encrypt`](Self::encrypt).
+    pub fn encrypt_reader<R: Read>(
+        &self,
+        source: R,
+        context: &EncryptionContext,
+    ) -> Result<EncryptReader<R>> {
+        Ok(EncryptReader::new(source, self.encryptor(context, None)?))
+    }
+
+    /// Decrypts the message that `source` gives, in constant memory for an
+    /// unsigned one. A signed one is held back until its signature is
+    /// verified: see [`decryptor`](Self::decryptor). Reads the header at once.
+    ///
+    /// The end of what is read means that the message was whole; an error
+    /// comes after the frames that were authentic before it.
+    ///
+    /// # Errors
+    /// As [`decrypt`](Self::decrypt) for the header; the source's errors.
+    pub fn decrypt_reader<R: Read>(
+        &self,
+        source: R,
+        context: &EncryptionContext,
+    ) -> std::io::Result<DecryptReader<R, Authenticated>> {
+        DecryptReader::open(source, self.0.decryptor(context))
+    }
+
+    /// Decrypts the message that `source` gives, in constant memory. What it
+    /// gives of a signed message is not verified before it has ended: see
+    /// [`decryptor_unverified`](Self::decryptor_unverified).
+    ///
+    /// # Errors
+    /// As [`decrypt_reader`](Self::decrypt_reader).
+    pub fn decrypt_reader_unverified<R: Read>(
+        &self,
+        source: R,
+        context: &EncryptionContext,
+    ) -> std::io::Result<DecryptReader<R, Unverified>> {
+        DecryptReader::open(source, self.0.decryptor_unverified(context))
+    }
+
+    /// Decrypts the message that is written to it into `sink`. It must be
+    /// [finished](DecryptWriter::finish), which says whether the message was
+    /// whole.
+    pub fn decrypt_writer<W: Write>(
+        &self,
+        sink: W,
+        context: &EncryptionContext,
+    ) -> DecryptWriter<W, Authenticated> {
+        DecryptWriter::new(sink, self.decryptor(context))
+    }
+
+    /// The same with what [`decryptor_unverified`](Self::decryptor_unverified)
+    /// says.
+    pub fn decrypt_writer_unverified<W: Write>(
+        &self,
+        sink: W,
+        context: &EncryptionContext,
+    ) -> DecryptWriter<W, Unverified> {
+        DecryptWriter::new(sink, self.decryptor_unverified(context))
+    }
+}
+
+/// [`Decryptor`](crate::Decryptor) without async.
+#[derive(Debug)]
+pub struct Decryptor<M = Authenticated>(crate::Decryptor<M>);
+
+impl<M: ReleaseMode> Decryptor<M> {
+    /// See [`Decryptor::push`](crate::Decryptor::push).
+    ///
+    /// # Errors
+    /// As there.
+    pub fn push(&mut self, input: &[u8], out: &mut Vec<u8>) -> Result<()> {
+        block_on(self.0.push(input, out))
+    }
+
+    /// See [`Decryptor::details`](crate::Decryptor::details).
+    pub fn details(&self) -> Option<&DecryptionDetails> {
+        self.0.details()
+    }
+
+    /// See [`Decryptor::header`](crate::Decryptor::header).
+    pub fn header(&self) -> Option<&UnverifiedHeader> {
+        self.0.header()
+    }
+
+    /// See [`Decryptor::finish`](crate::Decryptor::finish).
+    ///
+    /// # Errors
+    /// As there.
+    pub fn finish(self) -> Result<DecryptionDetails> {
+        self.0.finish()
+    }
+}
+
+/// Drives a future on this thread: usually it is ready at its first poll.
+fn block_on<T>(future: impl Future<Output = T>) -> T {
+    struct Unpark(Thread);
+
+    impl Wake for Unpark {
+        fn wake(self: Arc<Self>) {
+            self.0.unpark();
+        }
+    }
+
+    let mut future = pin!(future);
+    let mut first = Context::from_waker(Waker::noop());
+    if let Poll::Ready(value) = future.as_mut().poll(&mut first) {
+        return value;
+    }
+    let waker = Waker::from(Arc::new(Unpark(std::thread::current())));
+    let mut context = Context::from_waker(&waker);
+    loop {
+        if let Poll::Ready(value) = future.as_mut().poll(&mut context) {
+            return value;
+        }
+        std::thread::park();
+    }
+}

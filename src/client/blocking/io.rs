@@ -1,0 +1,288 @@
+//! Messages through [`Read`] and [`Write`].
+
+use std::fmt;
+use std::io::{self, ErrorKind, Read, Write};
+
+use zeroize::Zeroize;
+
+use super::super::stream::{CHUNK, PlaintextQueue, ReleaseMode};
+use super::{Authenticated, Decryptor, Encryptor, block_on};
+use crate::client::DecryptionDetails;
+use crate::client::inspect::UnverifiedHeader;
+use crate::error::Error;
+
+/// Encrypts what is written to it into a sink.
+///
+/// [`finish`](Self::finish) ends the message. One that is dropped without it
+/// leaves a message in the sink that never verifies. Flushing passes on what
+/// has been encrypted; what does not fill a frame yet stays back.
+pub struct EncryptWriter<W> {
+    sink: W,
+    encryptor: Option<Encryptor>,
+    out: Vec<u8>,
+}
+
+impl<W: Write> EncryptWriter<W> {
+    /// Writes what this encryptor makes.
+    pub fn new(sink: W, encryptor: Encryptor) -> Self {
+        EncryptWriter {
+            sink,
+            encryptor: Some(encryptor),
+            out: Vec::new(),
+        }
+    }
+
+    /// Ends the message, flushes the sink and returns it.
+    ///
+    /// # Errors
+    /// The sink's, [`Encryptor::finish`]'s, and [`Error::StreamClosed`] after
+    /// an earlier error.
+    pub fn finish(mut self) -> io::Result<W> {
+        let encryptor = self.encryptor.take().ok_or(Error::StreamClosed)?;
+        self.out.clear();
+        encryptor.finish(&mut self.out)?;
+        self.sink.write_all(&self.out)?;
+        self.sink.flush()?;
+        Ok(self.sink)
+    }
+}
+
+impl<W: Write> Write for EncryptWriter<W> {
+    fn write(&mut self, plaintext: &[u8]) -> io::Result<usize> {
+        // Put back only after all went well: a sink that took a part of the
+        // ciphertext cannot be gone on with.
+        let mut encryptor = self.encryptor.take().ok_or(Error::StreamClosed)?;
+        let taken = plaintext.len().min(CHUNK);
+        self.out.clear();
+        encryptor.update(&plaintext[..taken], &mut self.out)?;
+        self.sink.write_all(&self.out)?;
+        self.encryptor = Some(encryptor);
+        Ok(taken)
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        self.sink.flush()
+    }
+}
+
+impl<W> fmt::Debug for EncryptWriter<W> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("EncryptWriter")
+            .field("encryptor", &self.encryptor)
+            .finish_non_exhaustive()
+    }
+}
+
+/// Reads plaintext from a source and gives the message.
+pub struct EncryptReader<R> {
+    source: R,
+    encryptor: Option<Encryptor>,
+    input: Vec<u8>,
+    out: Vec<u8>,
+    read: usize,
+    failed: bool,
+}
+
+impl<R: Read> EncryptReader<R> {
+    /// Reads what this encryptor makes.
+    pub fn new(source: R, encryptor: Encryptor) -> Self {
+        EncryptReader {
+            source,
+            encryptor: Some(encryptor),
+            input: vec![0; CHUNK],
+            out: Vec::new(),
+            read: 0,
+            failed: false,
+        }
+    }
+
+    fn fill(&mut self) -> io::Result<()> {
+        let Some(mut encryptor) = self.encryptor.take() else {
+            return if self.failed {
+                Err(Error::StreamClosed.into())
+            } else {
+                Ok(())
+            };
+        };
+        let length = match read_some(&mut self.source, &mut self.input) {
+            Ok(length) => length,
+            Err(error) => {
+                // Nothing was consumed: the caller may read on.
+                self.encryptor = Some(encryptor);
+                return Err(error);
+            }
+        };
+        self.out.clear();
+        self.read = 0;
+        self.failed = true;
+        if length == 0 {
+            encryptor.finish(&mut self.out)?;
+        } else {
+            encryptor.update(&self.input[..length], &mut self.out)?;
+            self.encryptor = Some(encryptor);
+        }
+        self.failed = false;
+        Ok(())
+    }
+}
+
+impl<R: Read> Read for EncryptReader<R> {
+    fn read(&mut self, out: &mut [u8]) -> io::Result<usize> {
+        if out.is_empty() {
+            return Ok(0);
+        }
+        while self.read == self.out.len() {
+            self.fill()?;
+            if self.encryptor.is_none() && self.read == self.out.len() {
+                return Ok(0);
+            }
+        }
+        let ready = &self.out[self.read..];
+        let length = ready.len().min(out.len());
+        out[..length].copy_from_slice(&ready[..length]);
+        self.read += length;
+        Ok(length)
+    }
+}
+
+impl<R> Drop for EncryptReader<R> {
+    fn drop(&mut self) {
+        // It held plaintext.
+        self.input.zeroize();
+    }
+}
+
+impl<R> fmt::Debug for EncryptReader<R> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("EncryptReader")
+            .field("encryptor", &self.encryptor)
+            .finish_non_exhaustive()
+    }
+}
+
+/// Reads a message from a source and gives its plaintext; `M` says whether a
+/// signed message's is verified by then.
+///
+/// The end (a read of 0 bytes) means that the message was whole and, where it
+/// is signed, verified. An error comes after what was authentic before it.
+pub struct DecryptReader<R, M = Authenticated> {
+    source: R,
+    queue: PlaintextQueue<M>,
+    input: Vec<u8>,
+}
+
+impl<R: Read, M: ReleaseMode> DecryptReader<R, M> {
+    pub(super) fn open(mut source: R, decryptor: crate::Decryptor<M>) -> io::Result<Self> {
+        let mut queue = PlaintextQueue::new(decryptor);
+        let mut input = vec![0; CHUNK];
+        while !queue.is_open() {
+            match read_some(&mut source, &mut input)? {
+                0 => return Err(Error::Truncated.into()),
+                length => block_on(queue.feed_header(&input[..length]))?,
+            }
+        }
+        Ok(DecryptReader {
+            source,
+            queue,
+            input,
+        })
+    }
+
+    /// What the message is and what opened it; `None` after an error. The
+    /// header is authentic; the message is once it has been read to its end.
+    pub fn details(&self) -> Option<&DecryptionDetails> {
+        self.queue.decryptor().details()
+    }
+
+    /// The header; `None` after an error.
+    pub fn header(&self) -> Option<&UnverifiedHeader> {
+        self.queue.decryptor().header()
+    }
+}
+
+impl<R: Read, M: ReleaseMode> Read for DecryptReader<R, M> {
+    fn read(&mut self, out: &mut [u8]) -> io::Result<usize> {
+        loop {
+            if let Some(read) = self.queue.read(out) {
+                return Ok(read?);
+            }
+            let length = read_some(&mut self.source, &mut self.input)?;
+            self.queue.feed(&self.input[..length]);
+        }
+    }
+}
+
+impl<R, M> fmt::Debug for DecryptReader<R, M> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("DecryptReader").finish_non_exhaustive()
+    }
+}
+
+/// Decrypts the message that is written to it into a sink; `M` says whether a
+/// signed message's plaintext is verified by then.
+///
+/// [`finish`](Self::finish) says whether the message was whole; what reached
+/// the sink before may be the beginning of one that was not.
+pub struct DecryptWriter<W, M = Authenticated> {
+    sink: W,
+    decryptor: Option<Decryptor<M>>,
+    out: Vec<u8>,
+}
+
+impl<W: Write, M: ReleaseMode> DecryptWriter<W, M> {
+    pub(super) fn new(sink: W, decryptor: Decryptor<M>) -> Self {
+        DecryptWriter {
+            sink,
+            decryptor: Some(decryptor),
+            out: Vec::new(),
+        }
+    }
+
+    /// Says that the message ends here, flushes the sink and returns it with
+    /// what the message was.
+    ///
+    /// # Errors
+    /// [`Error::Truncated`], the sink's, and [`Error::StreamClosed`] after an
+    /// earlier error.
+    pub fn finish(mut self) -> io::Result<(W, DecryptionDetails)> {
+        let decryptor = self.decryptor.take().ok_or(Error::StreamClosed)?;
+        let details = decryptor.finish()?;
+        self.sink.flush()?;
+        Ok((self.sink, details))
+    }
+}
+
+impl<W: Write, M: ReleaseMode> Write for DecryptWriter<W, M> {
+    fn write(&mut self, input: &[u8]) -> io::Result<usize> {
+        let mut decryptor = self.decryptor.take().ok_or(Error::StreamClosed)?;
+        let taken = input.len().min(CHUNK);
+        let pushed = decryptor.push(&input[..taken], &mut self.out);
+        // What is authentic goes out before the error does.
+        let written = self.sink.write_all(&self.out);
+        self.out.zeroize();
+        pushed?;
+        written?;
+        self.decryptor = Some(decryptor);
+        Ok(taken)
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        self.sink.flush()
+    }
+}
+
+impl<W, M> fmt::Debug for DecryptWriter<W, M> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("DecryptWriter").finish_non_exhaustive()
+    }
+}
+
+/// One read that is not interrupted.
+fn read_some(source: &mut impl Read, buffer: &mut [u8]) -> io::Result<usize> {
+    loop {
+        match source.read(buffer) {
+            Err(error) if error.kind() == ErrorKind::Interrupted => {}
+            read => return read,
+        }
+    }
+}

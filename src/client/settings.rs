@@ -1,0 +1,98 @@
+//! A client's settings, and the checks that follow from them alone.
+
+use std::collections::BTreeSet;
+
+use crate::context::RESERVED_PREFIX;
+use crate::crypto::CryptoBackend;
+use crate::error::{Error, Result};
+use crate::message::HeaderLimits;
+use crate::suite::{AlgorithmSuite, CommitmentPolicy};
+
+#[derive(Clone, Debug)]
+pub(super) struct Settings {
+    pub(super) backend: CryptoBackend,
+    pub(super) policy: CommitmentPolicy,
+    pub(super) suite: Option<AlgorithmSuite>,
+    pub(super) signed: bool,
+    pub(super) frame_length: u32,
+    pub(super) max_encrypted_data_keys: Option<usize>,
+    pub(super) max_header_length: usize,
+    pub(super) max_buffered: usize,
+    pub(super) required_context_keys: BTreeSet<String>,
+    pub(super) allow_suites_without_key_derivation: bool,
+    pub(super) refuse_signed_streams: bool,
+}
+
+impl Default for Settings {
+    fn default() -> Self {
+        Settings {
+            backend: CryptoBackend::default(),
+            policy: CommitmentPolicy::default(),
+            suite: None,
+            signed: false,
+            frame_length: 4096,
+            max_encrypted_data_keys: Some(16),
+            max_header_length: 4 << 20,
+            max_buffered: 64 << 20,
+            required_context_keys: BTreeSet::new(),
+            allow_suites_without_key_derivation: false,
+            refuse_signed_streams: false,
+        }
+    }
+}
+
+impl Settings {
+    /// The suite of the messages that are written.
+    pub(super) fn suite(&self) -> Result<AlgorithmSuite> {
+        let suite = self
+            .suite
+            .unwrap_or_else(|| self.policy.default_suite(self.signed));
+        self.check_suite_for_encrypt(suite)?;
+        Ok(suite)
+    }
+
+    pub(super) fn check_suite_for_encrypt(&self, suite: AlgorithmSuite) -> Result<()> {
+        if !self.policy.allows_encrypt(suite) {
+            return Err(Error::SuiteForbidden {
+                suite,
+                policy: self.policy,
+            });
+        }
+        if !suite.derives_key() && !self.allow_suites_without_key_derivation {
+            return Err(Error::SuiteWithoutKeyDerivation { suite });
+        }
+        Ok(())
+    }
+
+    pub(super) fn check_suite_for_decrypt(&self, suite: AlgorithmSuite) -> Result<()> {
+        if self.policy.allows_decrypt(suite) {
+            Ok(())
+        } else {
+            Err(Error::SuiteForbidden {
+                suite,
+                policy: self.policy,
+            })
+        }
+    }
+
+    pub(super) fn header_limits(&self) -> HeaderLimits {
+        HeaderLimits {
+            max_edks: self.max_encrypted_data_keys,
+            max_length: self.max_header_length,
+        }
+    }
+
+    pub(super) fn check(&self) -> Result<()> {
+        if self.frame_length == 0 {
+            return Err(Error::InvalidFrameLength);
+        }
+        match self
+            .required_context_keys
+            .iter()
+            .find(|key| key.starts_with(RESERVED_PREFIX))
+        {
+            Some(key) => Err(Error::ReservedContextKey { key: key.clone() }),
+            None => Ok(()),
+        }
+    }
+}

@@ -1,0 +1,224 @@
+//! The default back end: `aes-gcm`, `hkdf`, `sha2`, `p256`, `p384`.
+
+use std::sync::Arc;
+
+use aes_gcm::aead::AeadInOut;
+use aes_gcm::aead::array::Array;
+use aes_gcm::aead::consts::U12;
+use aes_gcm::aes::{Aes128, Aes192, Aes256};
+use aes_gcm::{AesGcm, KeyInit};
+use hkdf::HkdfExtract;
+use p256::ecdsa::signature::hazmat::{PrehashVerifier, RandomizedPrehashSigner};
+use p256::elliptic_curve::Generate;
+use rand_core::{TryCryptoRng, TryRng};
+use sha2::{Digest as _, Sha256, Sha384, Sha512};
+use zeroize::Zeroize;
+
+use super::{
+    Aead, AeadKey, Digest, Ecdsa, Hasher, HkdfOutput, InvalidKey, Iv, Kdf, NotAuthentic,
+    RandomError, SecureRandom, SigningKey, Tag, VerifyingKey,
+};
+use crate::suite::{Curve, HashAlgorithm};
+
+pub(super) struct RustCrypto;
+
+impl Aead for RustCrypto {
+    fn key(&self, key: &[u8]) -> Result<Box<dyn AeadKey>, InvalidKey> {
+        Ok(match key.len() {
+            16 => Box::new(AesGcm::<Aes128, U12>::new_from_slice(key).map_err(|_| InvalidKey)?),
+            24 => Box::new(AesGcm::<Aes192, U12>::new_from_slice(key).map_err(|_| InvalidKey)?),
+            32 => Box::new(AesGcm::<Aes256, U12>::new_from_slice(key).map_err(|_| InvalidKey)?),
+            _ => return Err(InvalidKey),
+        })
+    }
+}
+
+impl<T: AeadInOut<NonceSize = U12, TagSize = aes_gcm::aead::consts::U16> + Send + Sync> AeadKey
+    for T
+{
+    fn seal(&self, iv: &Iv, aad: &[u8], data: &mut [u8]) -> Result<Tag, InvalidKey> {
+        let tag = self
+            .encrypt_inout_detached(&Array(*iv), aad, data.into())
+            .map_err(|_| InvalidKey)?;
+        Ok(tag.0)
+    }
+
+    fn open(&self, iv: &Iv, aad: &[u8], data: &mut [u8], tag: &Tag) -> Result<(), NotAuthentic> {
+        self.decrypt_inout_detached(&Array(*iv), aad, data.into(), &Array(*tag))
+            .map_err(|_| NotAuthentic)
+    }
+}
+
+impl Kdf for RustCrypto {
+    fn hkdf(
+        &self,
+        hash: HashAlgorithm,
+        salt: &[u8],
+        secret: &[u8],
+        outputs: &mut [HkdfOutput<'_>],
+    ) -> Result<(), InvalidKey> {
+        macro_rules! derive {
+            ($hash:ty) => {{
+                let mut extract = HkdfExtract::<$hash>::new(Some(salt));
+                extract.input_ikm(secret);
+                let (mut prk, hkdf) = extract.finalize();
+                prk.zeroize();
+                for output in outputs {
+                    hkdf.expand_multi_info(output.info, output.out)
+                        .map_err(|_| InvalidKey)?;
+                }
+            }};
+        }
+        match hash {
+            HashAlgorithm::Sha256 => derive!(Sha256),
+            HashAlgorithm::Sha384 => derive!(Sha384),
+            HashAlgorithm::Sha512 => derive!(Sha512),
+        }
+        Ok(())
+    }
+}
+
+impl Hasher for Sha256 {
+    fn update(&mut self, data: &[u8]) {
+        sha2::Digest::update(self, data);
+    }
+
+    fn finish(self: Box<Self>) -> Digest {
+        Digest::new(&self.finalize())
+    }
+}
+
+impl Hasher for Sha384 {
+    fn update(&mut self, data: &[u8]) {
+        sha2::Digest::update(self, data);
+    }
+
+    fn finish(self: Box<Self>) -> Digest {
+        Digest::new(&self.finalize())
+    }
+}
+
+impl Hasher for Sha512 {
+    fn update(&mut self, data: &[u8]) {
+        sha2::Digest::update(self, data);
+    }
+
+    fn finish(self: Box<Self>) -> Digest {
+        Digest::new(&self.finalize())
+    }
+}
+
+impl Ecdsa for RustCrypto {
+    fn hasher(&self, hash: HashAlgorithm) -> Box<dyn Hasher> {
+        match hash {
+            HashAlgorithm::Sha256 => Box::new(Sha256::new()),
+            HashAlgorithm::Sha384 => Box::new(Sha384::new()),
+            HashAlgorithm::Sha512 => Box::new(Sha512::new()),
+        }
+    }
+
+    fn signing_key(
+        &self,
+        curve: Curve,
+        random: &dyn SecureRandom,
+    ) -> Result<Arc<dyn SigningKey>, RandomError> {
+        let mut rng = Rng(random);
+        Ok(match curve {
+            Curve::P256 => Arc::new(p256::ecdsa::SigningKey::try_generate_from_rng(&mut rng)?),
+            Curve::P384 => Arc::new(p384::ecdsa::SigningKey::try_generate_from_rng(&mut rng)?),
+        })
+    }
+
+    fn verifying_key(
+        &self,
+        curve: Curve,
+        compressed: &[u8],
+    ) -> Result<Arc<dyn VerifyingKey>, InvalidKey> {
+        Ok(match curve {
+            Curve::P256 => Arc::new(
+                p256::ecdsa::VerifyingKey::from_sec1_bytes(compressed).map_err(|_| InvalidKey)?,
+            ),
+            Curve::P384 => Arc::new(
+                p384::ecdsa::VerifyingKey::from_sec1_bytes(compressed).map_err(|_| InvalidKey)?,
+            ),
+        })
+    }
+}
+
+/// How often signing anew may miss the fixed length. One attempt hits it with
+/// a probability above 0.99 (r must not start with a zero byte; s or −s fits
+/// then), so that reaching this bound means that the random source is broken.
+const ATTEMPTS: usize = 64;
+
+macro_rules! curve {
+    ($crate_name:ident, $curve:expr) => {
+        impl SigningKey for $crate_name::ecdsa::SigningKey {
+            fn public_key(&self) -> Vec<u8> {
+                self.verifying_key().to_sec1_point(true).as_bytes().to_vec()
+            }
+
+            fn sign(
+                &self,
+                digest: &Digest,
+                random: &dyn SecureRandom,
+            ) -> Result<Vec<u8>, RandomError> {
+                use $crate_name::ecdsa::Signature;
+                for _ in 0..ATTEMPTS {
+                    // Randomized, so that the next attempt gives another
+                    // signature: RFC 6979 with additional entropy (3.6).
+                    let signature: Signature = self
+                        .sign_prehash_with_rng(&mut Rng(random), digest.as_ref())
+                        .map_err(|_| RandomError::new("no signature could be made"))?;
+                    let (r, s) = signature.split_scalars();
+                    let negated = Signature::from_scalars(r, -s);
+                    for candidate in [Ok(signature), negated].into_iter().flatten() {
+                        let der = candidate.to_der();
+                        if der.as_bytes().len() == $curve.signature_length() {
+                            return Ok(der.as_bytes().to_vec());
+                        }
+                    }
+                }
+                Err(RandomError::new(
+                    "no signature of the fixed length came out",
+                ))
+            }
+        }
+
+        impl VerifyingKey for $crate_name::ecdsa::VerifyingKey {
+            fn verify(&self, digest: &Digest, signature: &[u8]) -> Result<(), NotAuthentic> {
+                let signature =
+                    $crate_name::ecdsa::Signature::from_der(signature).map_err(|_| NotAuthentic)?;
+                self.verify_prehash(digest.as_ref(), &signature)
+                    .map_err(|_| NotAuthentic)
+            }
+        }
+    };
+}
+
+curve!(p256, Curve::P256);
+curve!(p384, Curve::P384);
+
+/// Lends a [`SecureRandom`] to the curves, which want `rand_core`'s traits.
+struct Rng<'a>(&'a dyn SecureRandom);
+
+impl TryRng for Rng<'_> {
+    type Error = RandomError;
+
+    fn try_next_u32(&mut self) -> Result<u32, RandomError> {
+        let mut bytes = [0; 4];
+        self.0.fill(&mut bytes)?;
+        Ok(u32::from_le_bytes(bytes))
+    }
+
+    fn try_next_u64(&mut self) -> Result<u64, RandomError> {
+        let mut bytes = [0; 8];
+        self.0.fill(&mut bytes)?;
+        Ok(u64::from_le_bytes(bytes))
+    }
+
+    fn try_fill_bytes(&mut self, out: &mut [u8]) -> Result<(), RandomError> {
+        self.0.fill(out)
+    }
+}
+
+impl TryCryptoRng for Rng<'_> {}

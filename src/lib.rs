@@ -1,0 +1,86 @@
+//! Envelope encryption: an application hands over a plaintext and an
+//! [`EncryptionContext`], and gets back one self-describing *message*: the data
+//! under a fresh data key, and that data key wrapped by one or more
+//! [key providers](KeyProvider). Messages are AWS Encryption SDK messages, bit
+//! for bit: the official SDKs read what this library writes, and the other way
+//! round.
+//!
+//! ```
+//! use waxseal::{EncryptionContext, RawAesProvider, SecretBytes, blocking::Client};
+//!
+//! let key = SecretBytes::from(vec![7; 32]); // from a file or a vault, really
+//! let client = Client::new(RawAesProvider::new("example", "key-1", &key)?);
+//! let context = EncryptionContext::from([("tenant", "7")]);
+//!
+//! let message = client.encrypt(b"attack at dawn", &context)?;
+//! assert_eq!(client.decrypt(&message, &context)?.plaintext, b"attack at dawn");
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! ```
+//!
+//! # Where to find what
+//!
+//! | to | see |
+//! |---|---|
+//! | encrypt and decrypt | [`Client`] (async), [`blocking::Client`] |
+//! | stream | [`blocking`] (`Read`, `Write`), `tokio` (behind the feature), [`Encryptor`] and [`Decryptor`] (no I/O) |
+//! | look at a message without a key | [`inspect`] |
+//! | choose a suite, a policy, limits | [`ClientBuilder`] |
+//! | hold keys | [`RawAesProvider`], [`MultiProvider`], or your own [`KeyProvider`] |
+//! | know what went wrong | [`Error`] |
+//!
+//! # Safe by default
+//!
+//! - Suite 0x0478: AES-256-GCM, a fresh key for each message by HKDF-SHA-512,
+//!   and key commitment, so that a message has one plaintext only. Messages
+//!   without commitment are refused unless the [`CommitmentPolicy`] says
+//!   otherwise.
+//! - The encryption context is bound to the data key and the message.
+//! - Nothing is released that is not authentic. Where a stream of a signed
+//!   message gives plaintext before its signature is verified, the type says
+//!   [`Unverified`].
+//! - Lengths in a message are checked against what is there before they are
+//!   used; limits are finite, and settable.
+//! - Secrets are in [`SecretBytes`], which wipes itself and prints nothing.
+//! - Randomness is the operating system's; no caller gives a nonce.
+//!
+//! Whoever can unwrap a message's data key can also forge an unsigned message:
+//! where readers are less trusted than writers, use a signed suite
+//! ([`ClientBuilder::signed`]).
+//!
+//! # Features
+//!
+//! None is on by default; features only add.
+//!
+//! - `tokio`: messages through `AsyncRead` and `AsyncWrite`.
+//! - `test-util`: providers that count, fail and delay, a manual clock, a
+//!   replaceable random source, and the suite of behaviour that every
+//!   [`KeyProvider`] must pass.
+#![cfg_attr(docsrs, feature(doc_cfg))]
+
+mod client;
+mod context;
+mod crypto;
+mod error;
+mod materials;
+mod message;
+mod provider;
+mod suite;
+#[cfg(feature = "test-util")]
+pub mod test_util;
+
+#[cfg(feature = "tokio")]
+pub use client::tokio;
+pub use client::{
+    Authenticated, Client, ClientBuilder, ContentLayout, Decrypted, DecryptionDetails, Decryptor,
+    Encryptor, PreparedEncryption, Unverified, UnverifiedHeader, blocking, inspect,
+};
+pub use context::{ContextIter, EncryptionContext};
+pub use crypto::{CryptoBackend, RandomError, SecretBytes, SecureRandom};
+pub use error::{Error, FormatError, MaterialsError, Result};
+pub use message::EncryptedDataKey;
+pub use provider::{
+    GenerateDataKey, GeneratedDataKey, InvalidRawAesKey, KeyProvider, MultiProvider, ProviderError,
+    ProviderErrorKind, ProviderFuture, ProviderIdentity, ProviderOperation, RawAesProvider,
+    UnwrapDataKey, UnwrapFailure, UnwrapFailures, UnwrappedDataKey, WrapDataKey,
+};
+pub use suite::{AlgorithmSuite, CommitmentPolicy, UnknownName};

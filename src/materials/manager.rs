@@ -1,0 +1,192 @@
+//! The default materials manager: asks a provider for each message.
+//!
+//! Specification: framework/default-cmm.md, and
+//! framework/required-encryption-context-cmm.md for required keys.
+
+use std::sync::Arc;
+
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+
+use super::{
+    DecryptionMaterials, DecryptionRequest, EncryptionMaterials, EncryptionParts,
+    EncryptionRequest, MaterialsFuture, MaterialsManager,
+};
+use crate::context::{EncryptionContext, PUBLIC_KEY};
+use crate::crypto::{CryptoBackend, SecretBytes, VerifyingKey};
+use crate::error::{Error, FormatError, MaterialsError, Result};
+use crate::provider::{BoundContext, GenerateDataKey, KeyProvider, UnwrapDataKey};
+use crate::suite::AlgorithmSuite;
+
+pub(crate) struct DefaultMaterialsManager {
+    provider: Arc<dyn KeyProvider>,
+    backend: CryptoBackend,
+}
+
+impl DefaultMaterialsManager {
+    pub(crate) fn new(provider: Arc<dyn KeyProvider>, backend: CryptoBackend) -> Self {
+        DefaultMaterialsManager { provider, backend }
+    }
+
+    async fn encrypt(&self, request: EncryptionRequest<'_>) -> Result<EncryptionMaterials> {
+        let suite = request.suite;
+        request.context.check_unreserved()?;
+        for key in request.required {
+            if !request.context.contains_key(key) {
+                return Err(Error::RequiredContextKeyMissing { key: key.clone() });
+            }
+        }
+        // A signed message carries its public key in the context, so that the
+        // wrap binds it.
+        let with_public_key;
+        let (context, signing_key) = match suite.signature() {
+            Some(curve) => {
+                let signing_key = self.backend.signing_key(curve)?;
+                let mut context = request.context.clone();
+                context.insert(PUBLIC_KEY, STANDARD.encode(signing_key.public_key()));
+                with_public_key = context;
+                (&with_public_key, Some(signing_key))
+            }
+            None => (request.context, None),
+        };
+        let bytes = context.to_bytes()?;
+        let bound = BoundContext {
+            context,
+            bytes: &bytes,
+        };
+        let generate = GenerateDataKey::new(suite, bound, request.entropy);
+        let generated = self.provider.generate_data_key(generate).await?;
+        check_data_key(suite, &generated.data_key)?;
+        if generated.encrypted_data_keys.is_empty() {
+            return Err(Error::InvalidMaterials(MaterialsError::NoEncryptedDataKeys));
+        }
+        let is_required = |key: &str| request.required.contains(key);
+        let (stored_context, bound_context) = if request.required.is_empty() {
+            (bytes, Vec::new())
+        } else {
+            (
+                context.encode_where(|key| !is_required(key))?,
+                context.encode_where(is_required)?,
+            )
+        };
+        Ok(EncryptionMaterials::new(EncryptionParts {
+            suite,
+            stored_context,
+            bound_context,
+            edks: generated.encrypted_data_keys,
+            data_key: generated.data_key,
+            signing_key,
+        }))
+    }
+
+    async fn decrypt(&self, request: DecryptionRequest<'_>) -> Result<DecryptionMaterials> {
+        let suite = request.suite;
+        let (context, bound_context) = merge(&request)?;
+        let verifying_key = self.verifying_key(suite, &context)?;
+        let bytes = context.to_bytes()?;
+        let bound = BoundContext {
+            context: &context,
+            bytes: &bytes,
+        };
+        let unwrap = UnwrapDataKey::new(suite, bound, request.edks);
+        let unwrapped = self.provider.unwrap_data_key(unwrap).await?;
+        check_data_key(suite, &unwrapped.data_key)?;
+        if unwrapped.index >= request.edks.len() {
+            return Err(Error::InvalidMaterials(MaterialsError::Index));
+        }
+        Ok(DecryptionMaterials {
+            suite,
+            bound_context,
+            data_key: unwrapped.data_key,
+            verifying_key,
+            index: unwrapped.index,
+            provider: unwrapped.provider,
+            key: unwrapped.key,
+            key_version: unwrapped.key_version,
+            context,
+        })
+    }
+
+    /// A signed message has its public key in the context, and no other has.
+    fn verifying_key(
+        &self,
+        suite: AlgorithmSuite,
+        context: &EncryptionContext,
+    ) -> Result<Option<Arc<dyn VerifyingKey>>> {
+        match (suite.signature(), context.get(PUBLIC_KEY)) {
+            (None, None) => Ok(None),
+            (Some(curve), Some(encoded)) => {
+                let point = STANDARD
+                    .decode(encoded)
+                    .map_err(|_| FormatError::PublicKey)?;
+                let key = self.backend.verifying_key(curve, &point);
+                Ok(Some(key.map_err(|_| FormatError::PublicKey)?))
+            }
+            _ => Err(FormatError::PublicKey.into()),
+        }
+    }
+}
+
+/// Holds what the caller expects against what the message stores. Gives the
+/// context that the data key is bound to, and the bytes of the part of it that
+/// the message does not store.
+fn merge(request: &DecryptionRequest<'_>) -> Result<(EncryptionContext, Vec<u8>)> {
+    let (stored, expected) = (request.stored, request.expected);
+    for key in request.required {
+        if stored.contains_key(key) {
+            return Err(Error::RequiredContextKeyInMessage { key: key.clone() });
+        }
+        if !expected.contains_key(key) {
+            return Err(Error::RequiredContextKeyMissing { key: key.clone() });
+        }
+    }
+    let mut context = stored.clone();
+    for (key, value) in expected {
+        match stored.get(key) {
+            Some(found) if found == value => {}
+            Some(_) => {
+                return Err(Error::ContextMismatch {
+                    key: key.to_owned(),
+                });
+            }
+            None if request.required.contains(key) => {
+                context.insert(key, value);
+            }
+            None => {
+                return Err(Error::ContextKeyNotInMessage {
+                    key: key.to_owned(),
+                });
+            }
+        }
+    }
+    let bound = context.encode_where(|key| request.required.contains(key))?;
+    Ok((context, bound))
+}
+
+fn check_data_key(suite: AlgorithmSuite, data_key: &SecretBytes) -> Result<()> {
+    let (expected, found) = (suite.data_key_length(), data_key.len());
+    if found == expected {
+        Ok(())
+    } else {
+        Err(Error::InvalidMaterials(MaterialsError::DataKeyLength {
+            expected,
+            found,
+        }))
+    }
+}
+
+impl MaterialsManager for DefaultMaterialsManager {
+    fn encryption_materials<'a>(
+        &'a self,
+        request: EncryptionRequest<'a>,
+    ) -> MaterialsFuture<'a, EncryptionMaterials> {
+        Box::pin(self.encrypt(request))
+    }
+
+    fn decryption_materials<'a>(
+        &'a self,
+        request: DecryptionRequest<'a>,
+    ) -> MaterialsFuture<'a, DecryptionMaterials> {
+        Box::pin(self.decrypt(request))
+    }
+}

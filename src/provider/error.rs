@@ -1,0 +1,315 @@
+//! What goes wrong at a provider: which operation, which key, and whether a
+//! retry makes sense.
+
+use std::error::Error as StdError;
+use std::fmt;
+use std::time::Duration;
+
+use crate::crypto::RandomError;
+use crate::message::EncryptedDataKey;
+
+/// What a provider was asked to do.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum ProviderOperation {
+    /// Make a data key.
+    Generate,
+    /// Wrap a data key.
+    Wrap,
+    /// Unwrap an encrypted data key.
+    Unwrap,
+}
+
+impl fmt::Display for ProviderOperation {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Generate => "generate a data key",
+            Self::Wrap => "wrap a data key",
+            Self::Unwrap => "unwrap a data key",
+        })
+    }
+}
+
+/// Why a provider could not do it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum ProviderErrorKind {
+    /// The encrypted data key is for no key that this provider was configured
+    /// for.
+    NotConfigured,
+    /// The encrypted data key does not decrypt under this key and context: it
+    /// is damaged, bound to another context, or made by another key.
+    InvalidCiphertext,
+    /// The provider does not do this operation, or not for this suite.
+    Unsupported,
+    /// The caller may not use this key.
+    AccessDenied,
+    /// The key is there, and its state forbids the operation.
+    KeyDisabled,
+    /// There is no such key.
+    NotFound,
+    /// Too many calls: retry, after the time given if one is.
+    Throttled {
+        /// How long the service asks to wait.
+        retry_after: Option<Duration>,
+    },
+    /// The service cannot be reached or is failing: retry later.
+    Unavailable,
+    /// No answer within the time limit: retry later.
+    TimedOut,
+    /// The provider answered with something that breaks its protocol.
+    InvalidResponse,
+    /// Waiting here would block the thread that has to do the work.
+    WouldBlock,
+    /// The random source failed.
+    Random,
+    /// Something else; the source says what.
+    Other,
+}
+
+impl ProviderErrorKind {
+    fn text(self) -> &'static str {
+        match self {
+            Self::NotConfigured => "it is for no key that this provider was configured for",
+            Self::InvalidCiphertext => "it does not decrypt under this key and context",
+            Self::Unsupported => "the provider does not do this",
+            Self::AccessDenied => "access denied",
+            Self::KeyDisabled => "the key's state forbids it",
+            Self::NotFound => "no such key",
+            Self::Throttled { .. } => "too many calls",
+            Self::Unavailable => "the service is unavailable",
+            Self::TimedOut => "no answer within the time limit",
+            Self::InvalidResponse => "the answer breaks the protocol",
+            Self::WouldBlock => "waiting here would block the thread that has to do the work",
+            Self::Random => "the random source failed",
+            Self::Other => "it failed",
+        }
+    }
+}
+
+/// A provider's error: which operation, which provider and key, what kind, and
+/// the cause where there is one.
+#[derive(Debug)]
+pub struct ProviderError(Box<Parts>);
+
+#[derive(Debug)]
+struct Parts {
+    operation: ProviderOperation,
+    kind: ProviderErrorKind,
+    provider: String,
+    key: Option<String>,
+    request_id: Option<String>,
+    source: Option<Box<dyn StdError + Send + Sync>>,
+}
+
+impl ProviderError {
+    /// An error of this provider (by its identity's label).
+    pub fn new(
+        operation: ProviderOperation,
+        kind: ProviderErrorKind,
+        provider: impl Into<String>,
+    ) -> Self {
+        ProviderError(Box::new(Parts {
+            operation,
+            kind,
+            provider: provider.into(),
+            key: None,
+            request_id: None,
+            source: None,
+        }))
+    }
+
+    pub(crate) fn random(
+        operation: ProviderOperation,
+        provider: impl Into<String>,
+        error: RandomError,
+    ) -> Self {
+        Self::new(operation, ProviderErrorKind::Random, provider).with_source(error)
+    }
+
+    /// Names the wrapping key.
+    #[must_use]
+    pub fn with_key(mut self, key: impl Into<String>) -> Self {
+        self.0.key = Some(key.into());
+        self
+    }
+
+    /// Adds the service's id of the request.
+    #[must_use]
+    pub fn with_request_id(mut self, id: impl Into<String>) -> Self {
+        self.0.request_id = Some(id.into());
+        self
+    }
+
+    /// Adds the cause. It must not depend on secret bytes.
+    #[must_use]
+    pub fn with_source(mut self, source: impl Into<Box<dyn StdError + Send + Sync>>) -> Self {
+        self.0.source = Some(source.into());
+        self
+    }
+
+    /// What was asked.
+    pub fn operation(&self) -> ProviderOperation {
+        self.0.operation
+    }
+
+    /// Why it failed.
+    pub fn kind(&self) -> ProviderErrorKind {
+        self.0.kind
+    }
+
+    /// The provider's label.
+    pub fn provider(&self) -> &str {
+        &self.0.provider
+    }
+
+    /// The wrapping key's name, where one was tried.
+    pub fn key(&self) -> Option<&str> {
+        self.0.key.as_deref()
+    }
+
+    /// The service's id of the request, where it gave one.
+    pub fn request_id(&self) -> Option<&str> {
+        self.0.request_id.as_deref()
+    }
+
+    /// Whether the same call may succeed later.
+    pub fn is_retryable(&self) -> bool {
+        matches!(
+            self.0.kind,
+            ProviderErrorKind::Throttled { .. }
+                | ProviderErrorKind::Unavailable
+                | ProviderErrorKind::TimedOut
+        )
+    }
+}
+
+impl fmt::Display for ProviderError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let parts = &*self.0;
+        write!(f, "{} could not {}", parts.provider, parts.operation)?;
+        if let Some(key) = &parts.key {
+            write!(f, " under key '{key}'")?;
+        }
+        write!(f, ": {}", parts.kind.text())?;
+        if let ProviderErrorKind::Throttled {
+            retry_after: Some(after),
+        } = parts.kind
+        {
+            write!(f, " (retry after {} ms)", after.as_millis())?;
+        }
+        if let Some(source) = &parts.source {
+            write!(f, " ({source})")?;
+        }
+        if let Some(id) = &parts.request_id {
+            write!(f, " [request {id}]")?;
+        }
+        Ok(())
+    }
+}
+
+impl StdError for ProviderError {
+    fn source(&self) -> Option<&(dyn StdError + 'static)> {
+        self.0.source.as_deref().map(|source| source as _)
+    }
+}
+
+/// Why one encrypted data key did not unwrap.
+#[derive(Debug)]
+#[non_exhaustive]
+pub struct UnwrapFailure {
+    /// Which of the message's encrypted data keys, from 0.
+    pub index: usize,
+    /// Its provider id.
+    pub provider_id: String,
+    /// Its key info, with what is not printable ASCII escaped.
+    pub key_info: String,
+    /// Why: of each provider that was asked and had something to say.
+    pub causes: Vec<ProviderError>,
+}
+
+/// No encrypted data key could be unwrapped: for each, why.
+#[derive(Debug, Default)]
+pub struct UnwrapFailures(Vec<UnwrapFailure>);
+
+/// How much of a hostile message's text an error repeats, in bytes.
+const SHOWN: usize = 200;
+
+impl UnwrapFailures {
+    /// No failures yet.
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// Adds the cause for the encrypted data key of this index.
+    pub fn push(&mut self, index: usize, edk: &EncryptedDataKey, cause: ProviderError) {
+        match self.0.iter_mut().find(|failure| failure.index == index) {
+            Some(failure) => failure.causes.push(cause),
+            None => self.0.push(UnwrapFailure {
+                index,
+                provider_id: shown(edk.provider_id().as_bytes()),
+                key_info: shown(edk.key_info()),
+                causes: vec![cause],
+            }),
+        }
+    }
+
+    /// Adds what another provider said of the same encrypted data keys. That a
+    /// key is not one's own is worth saying only where nobody says more.
+    pub(crate) fn merge(&mut self, other: UnwrapFailures) {
+        for theirs in other.0 {
+            let Some(mine) = self.0.iter_mut().find(|mine| mine.index == theirs.index) else {
+                self.0.push(theirs);
+                continue;
+            };
+            mine.causes.extend(theirs.causes);
+            let own = |cause: &ProviderError| cause.kind() != ProviderErrorKind::NotConfigured;
+            if mine.causes.iter().any(own) {
+                mine.causes.retain(own);
+            } else {
+                mine.causes.truncate(1);
+            }
+        }
+        self.0.sort_by_key(|failure| failure.index);
+    }
+
+    /// The failures, by the message's order.
+    pub fn iter(&self) -> impl Iterator<Item = &UnwrapFailure> {
+        self.0.iter()
+    }
+
+    /// Whether a retry makes sense for at least one of them.
+    pub fn is_retryable(&self) -> bool {
+        self.0
+            .iter()
+            .flat_map(|failure| &failure.causes)
+            .any(ProviderError::is_retryable)
+    }
+}
+
+fn shown(bytes: &[u8]) -> String {
+    let mut text = bytes[..bytes.len().min(SHOWN)].escape_ascii().to_string();
+    if bytes.len() > SHOWN {
+        text.push('…');
+    }
+    text
+}
+
+impl fmt::Display for UnwrapFailures {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "none of the encrypted data keys could be unwrapped")?;
+        for failure in &self.0 {
+            write!(
+                f,
+                "; #{} (provider '{}', key info '{}'):",
+                failure.index, failure.provider_id, failure.key_info
+            )?;
+            for (number, cause) in failure.causes.iter().enumerate() {
+                write!(f, "{} {cause}", if number > 0 { "," } else { "" })?;
+            }
+        }
+        Ok(())
+    }
+}
+
+impl StdError for UnwrapFailures {}
