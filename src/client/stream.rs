@@ -86,6 +86,10 @@ impl Encryptor {
     /// [`Error::PlaintextBoundExceeded`], [`Error::TooManyFrames`]; the
     /// message is lost then.
     pub fn update(&mut self, plaintext: &[u8], out: &mut Vec<u8>) -> Result<()> {
+        self.update_into(plaintext, out)
+    }
+
+    pub(super) fn update_into(&mut self, plaintext: &[u8], out: &mut impl Output) -> Result<()> {
         let mut sealer = self.sealer.take().ok_or(Error::StreamClosed)?;
         self.total = self.total.saturating_add(plaintext.len() as u64);
         if let Some(bound) = self.plaintext_bound.filter(|bound| self.total > *bound) {
@@ -118,7 +122,11 @@ impl Encryptor {
     /// # Errors
     /// [`Error::Random`] where a signature needs randomness, and
     /// [`Error::StreamClosed`] after an earlier error.
-    pub fn finish(mut self, out: &mut Vec<u8>) -> Result<()> {
+    pub fn finish(self, out: &mut Vec<u8>) -> Result<()> {
+        self.finish_into(out)
+    }
+
+    pub(super) fn finish_into(mut self, out: &mut impl Output) -> Result<()> {
         let mut sealer = self.sealer.take().ok_or(Error::StreamClosed)?;
         out.put(&self.header)?;
         sealer.frame(FrameKind::Final, self.pending.as_slice(), out)?;

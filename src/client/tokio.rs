@@ -1,1 +1,500 @@
+//! Messages through [`AsyncRead`] and [`AsyncWrite`] (feature `tokio`).
+//!
+//! Only opening one waits for the key provider. After that a reader or writer
+//! waits for nothing but the I/O beneath it, so that nothing is lost when a
+//! future over it is dropped.
 
+use std::fmt;
+use std::future::poll_fn;
+use std::io;
+use std::pin::Pin;
+use std::task::{Context, Poll, ready};
+
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, ReadBuf};
+use zeroize::Zeroize;
+
+use super::stream::{CHUNK, PlaintextQueue, ReleaseMode};
+use super::{
+    Authenticated, Client, DecryptionDetails, Decryptor, Encryptor, Unverified, UnverifiedHeader,
+};
+use crate::context::EncryptionContext;
+use crate::crypto::SecretBuffer;
+use crate::error::{Error, Result};
+
+impl Client {
+    /// Encrypts what is written to it into `sink`, in constant memory. It
+    /// must be [finished](EncryptWriter::finish).
+    ///
+    /// # Errors
+    /// As [`encrypt`](Self::encrypt).
+    pub async fn encrypt_writer<W: AsyncWrite + Unpin>(
+        &self,
+        sink: W,
+        context: &EncryptionContext,
+    ) -> Result<EncryptWriter<W>> {
+        Ok(EncryptWriter::new(
+            sink,
+            self.encryptor(context, None).await?,
+        ))
+    }
+
+    /// Encrypts what `source` gives, in constant memory: the message is read
+    /// from what is returned.
+    ///
+    /// # Errors
+    /// As [`encrypt`](Self::encrypt).
+    pub async fn encrypt_reader<R: AsyncRead + Unpin>(
+        &self,
+        source: R,
+        context: &EncryptionContext,
+    ) -> Result<EncryptReader<R>> {
+        Ok(EncryptReader::new(
+            source,
+            self.encryptor(context, None).await?,
+        ))
+    }
+
+    /// Decrypts the message that `source` gives, in constant memory for an
+    /// unsigned one. A signed one is held back until its signature is
+    /// verified: see [`decryptor`](Self::decryptor). Reads the header at once.
+    ///
+    /// The end of what is read means that the message was whole; an error
+    /// comes after the frames that were authentic before it.
+    ///
+    /// # Errors
+    /// As [`decrypt`](Self::decrypt) for the header; the source's errors.
+    pub async fn decrypt_reader<R: AsyncRead + Unpin>(
+        &self,
+        source: R,
+        context: &EncryptionContext,
+    ) -> io::Result<DecryptReader<R, Authenticated>> {
+        DecryptReader::open(source, self.decryptor(context)).await
+    }
+
+    /// Decrypts the message that `source` gives, in constant memory. What it
+    /// gives of a signed message is not verified before it has ended: see
+    /// [`decryptor_unverified`](Self::decryptor_unverified).
+    ///
+    /// # Errors
+    /// As [`decrypt_reader`](Self::decrypt_reader).
+    pub async fn decrypt_reader_unverified<R: AsyncRead + Unpin>(
+        &self,
+        source: R,
+        context: &EncryptionContext,
+    ) -> io::Result<DecryptReader<R, Unverified>> {
+        DecryptReader::open(source, self.decryptor_unverified(context)).await
+    }
+
+    /// Decrypts the message that is written to it into `sink`. It must be
+    /// [finished](DecryptWriter::finish), which says whether the message was
+    /// whole.
+    pub fn decrypt_writer<W: AsyncWrite + Unpin>(
+        &self,
+        sink: W,
+        context: &EncryptionContext,
+    ) -> DecryptWriter<W, Authenticated> {
+        DecryptWriter::new(sink, self.decryptor(context))
+    }
+
+    /// The same with what [`decryptor_unverified`](Self::decryptor_unverified)
+    /// says.
+    pub fn decrypt_writer_unverified<W: AsyncWrite + Unpin>(
+        &self,
+        sink: W,
+        context: &EncryptionContext,
+    ) -> DecryptWriter<W, Unverified> {
+        DecryptWriter::new(sink, self.decryptor_unverified(context))
+    }
+}
+
+/// Bytes on their way into a sink; plaintext may be among them.
+#[derive(Default)]
+struct Outgoing {
+    bytes: SecretBuffer,
+    written: usize,
+}
+
+impl Outgoing {
+    /// Writes what there is, and empties the buffer then.
+    fn poll_drain<W: AsyncWrite + Unpin>(
+        &mut self,
+        sink: &mut W,
+        cx: &mut Context<'_>,
+    ) -> Poll<io::Result<()>> {
+        while self.written < self.bytes.len() {
+            let rest = &self.bytes.as_slice()[self.written..];
+            match ready!(Pin::new(&mut *sink).poll_write(cx, rest))? {
+                0 => return Poll::Ready(Err(io::ErrorKind::WriteZero.into())),
+                length => self.written += length,
+            }
+        }
+        self.bytes.clear();
+        self.written = 0;
+        Poll::Ready(Ok(()))
+    }
+}
+
+/// Encrypts what is written to it into a sink.
+///
+/// [`finish`](Self::finish) ends the message, and so does shutting it down
+/// ([`AsyncWriteExt::shutdown`](tokio::io::AsyncWriteExt::shutdown)), which
+/// shuts the sink down too. One that is dropped without either leaves a
+/// message in the sink that never verifies. Flushing passes on what has been
+/// encrypted; what does not fill a frame yet stays back.
+pub struct EncryptWriter<W> {
+    sink: W,
+    stage: WriteStage,
+    out: Outgoing,
+}
+
+#[expect(clippy::large_enum_variant, reason = "one a message; a box would gain nothing")]
+enum WriteStage {
+    Open(Encryptor),
+    Ended,
+    Failed,
+}
+
+impl<W: AsyncWrite + Unpin> EncryptWriter<W> {
+    /// Writes what this encryptor makes.
+    pub fn new(sink: W, encryptor: Encryptor) -> Self {
+        EncryptWriter {
+            sink,
+            stage: WriteStage::Open(encryptor),
+            out: Outgoing::default(),
+        }
+    }
+
+    /// Ends the message, flushes the sink and returns it.
+    ///
+    /// # Errors
+    /// The sink's, [`Encryptor::finish`]'s, and [`Error::StreamClosed`] after
+    /// an earlier error.
+    pub async fn finish(mut self) -> io::Result<W> {
+        poll_fn(|cx| self.poll_end(cx)).await?;
+        poll_fn(|cx| Pin::new(&mut self.sink).poll_flush(cx)).await?;
+        Ok(self.sink)
+    }
+
+    fn poll_end(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        ready!(self.out.poll_drain(&mut self.sink, cx))?;
+        match std::mem::replace(&mut self.stage, WriteStage::Failed) {
+            WriteStage::Open(encryptor) => encryptor.finish_into(&mut self.out.bytes)?,
+            WriteStage::Ended => {}
+            WriteStage::Failed => return Poll::Ready(Err(Error::StreamClosed.into())),
+        }
+        self.stage = WriteStage::Ended;
+        self.out.poll_drain(&mut self.sink, cx)
+    }
+}
+
+impl<W: AsyncWrite + Unpin> AsyncWrite for EncryptWriter<W> {
+    fn poll_write(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        plaintext: &[u8],
+    ) -> Poll<io::Result<usize>> {
+        let this = self.get_mut();
+        ready!(this.out.poll_drain(&mut this.sink, cx))?;
+        let WriteStage::Open(encryptor) = &mut this.stage else {
+            return Poll::Ready(Err(Error::StreamClosed.into()));
+        };
+        let taken = plaintext.len().min(CHUNK);
+        if let Err(error) = encryptor.update_into(&plaintext[..taken], &mut this.out.bytes) {
+            this.stage = WriteStage::Failed;
+            return Poll::Ready(Err(error.into()));
+        }
+        Poll::Ready(Ok(taken))
+    }
+
+    fn poll_flush(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        let this = self.get_mut();
+        ready!(this.out.poll_drain(&mut this.sink, cx))?;
+        Pin::new(&mut this.sink).poll_flush(cx)
+    }
+
+    fn poll_shutdown(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        let this = self.get_mut();
+        ready!(this.poll_end(cx))?;
+        Pin::new(&mut this.sink).poll_shutdown(cx)
+    }
+}
+
+impl<W> fmt::Debug for EncryptWriter<W> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("EncryptWriter").finish_non_exhaustive()
+    }
+}
+
+/// Reads plaintext from a source and gives the message.
+pub struct EncryptReader<R> {
+    source: R,
+    stage: WriteStage,
+    input: Box<[u8]>,
+    out: Vec<u8>,
+    read: usize,
+}
+
+impl<R: AsyncRead + Unpin> EncryptReader<R> {
+    /// Reads what this encryptor makes.
+    pub fn new(source: R, encryptor: Encryptor) -> Self {
+        EncryptReader {
+            source,
+            stage: WriteStage::Open(encryptor),
+            input: vec![0; CHUNK].into(),
+            out: Vec::new(),
+            read: 0,
+        }
+    }
+}
+
+impl<R: AsyncRead + Unpin> AsyncRead for EncryptReader<R> {
+    fn poll_read(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buffer: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        let this = self.get_mut();
+        loop {
+            let ready = &this.out[this.read..];
+            if !ready.is_empty() || buffer.remaining() == 0 {
+                let length = ready.len().min(buffer.remaining());
+                buffer.put_slice(&ready[..length]);
+                this.read += length;
+                return Poll::Ready(Ok(()));
+            }
+            match this.stage {
+                WriteStage::Open(_) => {}
+                WriteStage::Ended => return Poll::Ready(Ok(())),
+                WriteStage::Failed => return Poll::Ready(Err(Error::StreamClosed.into())),
+            }
+            let mut input = ReadBuf::new(&mut this.input);
+            ready!(Pin::new(&mut this.source).poll_read(cx, &mut input))?;
+            this.out.clear();
+            this.read = 0;
+            let WriteStage::Open(mut encryptor) =
+                std::mem::replace(&mut this.stage, WriteStage::Failed)
+            else {
+                continue;
+            };
+            this.stage = if input.filled().is_empty() {
+                encryptor.finish(&mut this.out)?;
+                WriteStage::Ended
+            } else {
+                encryptor.update(input.filled(), &mut this.out)?;
+                WriteStage::Open(encryptor)
+            };
+        }
+    }
+}
+
+impl<R> Drop for EncryptReader<R> {
+    fn drop(&mut self) {
+        // It held plaintext.
+        self.input.zeroize();
+    }
+}
+
+impl<R> fmt::Debug for EncryptReader<R> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("EncryptReader").finish_non_exhaustive()
+    }
+}
+
+/// Reads a message from a source and gives its plaintext; `M` says whether a
+/// signed message's is verified by then.
+///
+/// The end (a read of 0 bytes) means that the message was whole and, where it
+/// is signed, verified. An error comes after what was authentic before it.
+pub struct DecryptReader<R, M = Authenticated> {
+    source: R,
+    queue: PlaintextQueue<M>,
+    input: Vec<u8>,
+}
+
+impl<R: AsyncRead + Unpin, M: ReleaseMode> DecryptReader<R, M> {
+    async fn open(mut source: R, decryptor: Decryptor<M>) -> io::Result<Self> {
+        let mut queue = PlaintextQueue::new(decryptor);
+        let mut input = vec![0; CHUNK];
+        while !queue.is_open() {
+            match source.read(&mut input).await? {
+                0 => return Err(Error::Truncated.into()),
+                length => queue.feed_header(&input[..length]).await?,
+            }
+        }
+        Ok(DecryptReader {
+            source,
+            queue,
+            input,
+        })
+    }
+
+    /// What the message is and what opened it; `None` after an error. The
+    /// header is authentic; the message is once it has been read to its end.
+    pub fn details(&self) -> Option<&DecryptionDetails> {
+        self.queue.decryptor().details()
+    }
+
+    /// The header; `None` after an error.
+    pub fn header(&self) -> Option<&UnverifiedHeader> {
+        self.queue.decryptor().header()
+    }
+}
+
+impl<R: AsyncRead + Unpin, M: ReleaseMode> AsyncRead for DecryptReader<R, M> {
+    fn poll_read(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buffer: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        let this = self.get_mut();
+        loop {
+            if let Some(read) = this.queue.read(buffer.initialize_unfilled()) {
+                buffer.advance(read?);
+                return Poll::Ready(Ok(()));
+            }
+            let mut input = ReadBuf::new(&mut this.input);
+            ready!(Pin::new(&mut this.source).poll_read(cx, &mut input))?;
+            this.queue.feed(input.filled());
+        }
+    }
+}
+
+impl<R, M> fmt::Debug for DecryptReader<R, M> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("DecryptReader").finish_non_exhaustive()
+    }
+}
+
+/// Decrypts the message that is written to it into a sink; `M` says whether a
+/// signed message's plaintext is verified by then.
+///
+/// [`finish`](Self::finish) says whether the message was whole; what reached
+/// the sink before may be the beginning of one that was not. An error of the
+/// message comes with the call after the one that wrote the damaged piece, or
+/// with `finish`.
+pub struct DecryptWriter<W, M = Authenticated> {
+    sink: W,
+    stage: DecryptStage<M>,
+    out: Outgoing,
+}
+
+enum DecryptStage<M> {
+    Idle(Decryptor<M>),
+    /// A provider is being asked; the future owns what it works on.
+    Asking(Pin<Box<dyn Future<Output = Asked<M>> + Send>>),
+    Failed(Option<Error>),
+}
+
+struct Asked<M> {
+    decryptor: Decryptor<M>,
+    out: SecretBuffer,
+    outcome: Result<()>,
+}
+
+impl<W: AsyncWrite + Unpin, M: ReleaseMode> DecryptWriter<W, M> {
+    fn new(sink: W, decryptor: Decryptor<M>) -> Self {
+        DecryptWriter {
+            sink,
+            stage: DecryptStage::Idle(decryptor),
+            out: Outgoing::default(),
+        }
+    }
+
+    /// Says that the message ends here, flushes the sink and returns it with
+    /// what the message was.
+    ///
+    /// # Errors
+    /// [`Error::Truncated`], the sink's, the message's, and
+    /// [`Error::StreamClosed`] after an earlier error.
+    pub async fn finish(mut self) -> io::Result<(W, DecryptionDetails)> {
+        poll_fn(|cx| self.poll_settle(cx)).await?;
+        let closed = DecryptStage::Failed(None);
+        let DecryptStage::Idle(decryptor) = std::mem::replace(&mut self.stage, closed) else {
+            return Err(Error::StreamClosed.into());
+        };
+        let details = decryptor.finish()?;
+        poll_fn(|cx| Pin::new(&mut self.sink).poll_flush(cx)).await?;
+        Ok((self.sink, details))
+    }
+
+    /// Waits for the provider if it is being asked, then for the sink, and
+    /// only then gives the error that there was: what is authentic goes first.
+    fn poll_settle(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        if let DecryptStage::Asking(asking) = &mut self.stage {
+            let asked = ready!(asking.as_mut().poll(cx));
+            self.out = Outgoing {
+                bytes: asked.out,
+                written: 0,
+            };
+            self.stage = match asked.outcome {
+                Ok(()) => DecryptStage::Idle(asked.decryptor),
+                Err(error) => DecryptStage::Failed(Some(error)),
+            };
+        }
+        ready!(self.out.poll_drain(&mut self.sink, cx))?;
+        Poll::Ready(match &mut self.stage {
+            DecryptStage::Failed(error) => Err(error.take().unwrap_or(Error::StreamClosed).into()),
+            _ => Ok(()),
+        })
+    }
+}
+
+impl<W: AsyncWrite + Unpin, M: ReleaseMode> AsyncWrite for DecryptWriter<W, M> {
+    fn poll_write(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        input: &[u8],
+    ) -> Poll<io::Result<usize>> {
+        let this = self.get_mut();
+        ready!(this.poll_settle(cx))?;
+        let taken = input.len().min(CHUNK);
+        let input = &input[..taken];
+        let closed = DecryptStage::Failed(None);
+        this.stage = match std::mem::replace(&mut this.stage, closed) {
+            DecryptStage::Idle(mut decryptor) if decryptor.has_header() => {
+                match decryptor.push_body(input, &mut this.out.bytes) {
+                    Ok(()) => DecryptStage::Idle(decryptor),
+                    Err(error) => DecryptStage::Failed(Some(error)),
+                }
+            }
+            DecryptStage::Idle(mut decryptor) => {
+                let input = input.to_vec();
+                DecryptStage::Asking(Box::pin(async move {
+                    let mut out = SecretBuffer::default();
+                    let outcome = decryptor.push_into(&input, &mut out).await;
+                    Asked {
+                        decryptor,
+                        out,
+                        outcome,
+                    }
+                }))
+            }
+            stage => stage,
+        };
+        Poll::Ready(Ok(taken))
+    }
+
+    fn poll_flush(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        let this = self.get_mut();
+        ready!(this.poll_settle(cx))?;
+        Pin::new(&mut this.sink).poll_flush(cx)
+    }
+
+    /// Shuts the sink down. Whether the message was whole is for
+    /// [`finish`](DecryptWriter::finish) to say; an error here says that it
+    /// was not.
+    fn poll_shutdown(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        let this = self.get_mut();
+        ready!(this.poll_settle(cx))?;
+        if let DecryptStage::Idle(decryptor) = &this.stage {
+            decryptor.check_end()?;
+        }
+        Pin::new(&mut this.sink).poll_shutdown(cx)
+    }
+}
+
+impl<W, M> fmt::Debug for DecryptWriter<W, M> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("DecryptWriter").finish_non_exhaustive()
+    }
+}
