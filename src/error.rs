@@ -68,6 +68,12 @@ pub enum Error {
         /// The client's policy.
         policy: CommitmentPolicy,
     },
+    /// Caller, or a forged message: the client requires signed suites.
+    #[error("the client requires a signed suite, and this is {suite}")]
+    UnsignedRefused {
+        /// The suite.
+        suite: AlgorithmSuite,
+    },
     /// Caller: writing this suite needs the explicit opt-in of the client's
     /// builder, because it derives no key.
     #[error("suite {suite} derives no key; writing it needs an explicit opt-in")]

@@ -64,6 +64,15 @@ impl ClientBuilder {
         self
     }
 
+    /// Whether only signed suites are written and read; off by default. A
+    /// reader that relies on signatures turns it on: a message says by itself
+    /// whether it is signed, so that without this an unsigned one by somebody
+    /// who can merely decrypt passes too.
+    pub fn require_signed(mut self, require: bool) -> Self {
+        self.settings.require_signed = require;
+        self
+    }
+
     /// Bytes of plaintext in a frame, from 1 to 4,294,967,295; 4,096 by
     /// default, as the specification requires.
     ///

@@ -196,14 +196,14 @@ impl Opener {
         let mut reader = Reader::new(bytes);
         let read = match self.state {
             State::Body => FrameHead::read(&mut reader, self.content_type).and_then(|head| {
+                // Known before it is there, and refused before it is kept.
+                head.check_sequence(self.expected)?;
+                self.check_buffer(head.length)?;
                 let whole = reader.position() as u64 + head.length + TAG_LENGTH as u64;
-                if whole > bytes.len() as u64 {
-                    // Known before it is there, and refused before it is kept.
-                    self.check_buffer(whole)?;
-                    head.check_sequence(self.expected)?;
-                    return Ok(Piece::Needs(whole));
-                }
-                Ok(Piece::Whole(whole as usize))
+                Ok(match usize::try_from(whole) {
+                    Ok(whole) if whole <= bytes.len() => Piece::Whole(whole),
+                    _ => Piece::Needs(whole),
+                })
             }),
             State::Footer => read_footer(&mut reader)
                 .map(|_| Piece::Whole(reader.position()))
@@ -240,7 +240,6 @@ impl Opener {
             Err(ReadError::Incomplete(_)) => return Err(Error::Truncated),
             Err(ReadError::Invalid(error)) => return Err(error),
         };
-        head.check_sequence(self.expected)?;
         let is_last = head.kind != FrameKind::Regular;
         let hold = match self.release {
             Release::EachFrame => false,

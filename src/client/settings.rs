@@ -14,6 +14,7 @@ pub(super) struct Settings {
     pub(super) policy: CommitmentPolicy,
     pub(super) suite: Option<AlgorithmSuite>,
     pub(super) signed: bool,
+    pub(super) require_signed: bool,
     pub(super) frame_length: u32,
     pub(super) max_encrypted_data_keys: Option<usize>,
     pub(super) max_header_length: usize,
@@ -30,6 +31,7 @@ impl Default for Settings {
             policy: CommitmentPolicy::default(),
             suite: None,
             signed: false,
+            require_signed: false,
             frame_length: 4096,
             max_encrypted_data_keys: Some(16),
             max_header_length: 4 << 20,
@@ -44,9 +46,10 @@ impl Default for Settings {
 impl Settings {
     /// The suite of the messages that are written.
     pub(super) fn suite(&self) -> Result<AlgorithmSuite> {
+        let signed = self.signed || self.require_signed;
         let suite = self
             .suite
-            .unwrap_or_else(|| self.policy.default_suite(self.signed));
+            .unwrap_or_else(|| self.policy.default_suite(signed));
         self.check_suite_for_encrypt(suite)?;
         Ok(suite)
     }
@@ -58,6 +61,7 @@ impl Settings {
                 policy: self.policy,
             });
         }
+        self.check_signed(suite)?;
         if !suite.derives_key() && !self.allow_suites_without_key_derivation {
             return Err(Error::SuiteWithoutKeyDerivation { suite });
         }
@@ -65,14 +69,20 @@ impl Settings {
     }
 
     pub(super) fn check_suite_for_decrypt(&self, suite: AlgorithmSuite) -> Result<()> {
-        if self.policy.allows_decrypt(suite) {
-            Ok(())
-        } else {
-            Err(Error::SuiteForbidden {
+        if !self.policy.allows_decrypt(suite) {
+            return Err(Error::SuiteForbidden {
                 suite,
                 policy: self.policy,
-            })
+            });
         }
+        self.check_signed(suite)
+    }
+
+    fn check_signed(&self, suite: AlgorithmSuite) -> Result<()> {
+        if self.require_signed && !suite.is_signed() {
+            return Err(Error::UnsignedRefused { suite });
+        }
+        Ok(())
     }
 
     pub(super) fn header_limits(&self) -> HeaderLimits {

@@ -147,7 +147,10 @@ pub struct EncryptWriter<W> {
     out: Outgoing,
 }
 
-#[expect(clippy::large_enum_variant, reason = "one a message; a box would gain nothing")]
+#[expect(
+    clippy::large_enum_variant,
+    reason = "one a message; a box would gain nothing"
+)]
 enum WriteStage {
     Open(Encryptor),
     Ended,

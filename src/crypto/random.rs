@@ -28,8 +28,9 @@ pub trait SecureRandom: Send + Sync {
 }
 
 /// The operating system's source. It is asked afresh for each operation and
-/// nothing is kept between two, so that a forked process or a copied virtual
-/// machine does not repeat what another drew.
+/// nothing is kept between two, so that a process that forks between them does
+/// not repeat what the other drew. (A copied virtual machine repeats what its
+/// kernel repeats until that reseeds.)
 pub(super) struct SystemRandom;
 
 impl SecureRandom for SystemRandom {
