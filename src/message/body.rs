@@ -2,7 +2,7 @@
 //! the additional data that binds each (data-format/message-body-aad.md).
 
 use super::codec::{ReadError, Reader};
-use super::header::MessageId;
+use super::id::MessageId;
 use crate::crypto::{IV_LENGTH, Iv, TAG_LENGTH};
 use crate::error::{Error, FormatError};
 

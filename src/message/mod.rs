@@ -10,9 +10,11 @@ mod codec;
 mod edk;
 mod footer;
 mod header;
+mod id;
 
 pub(crate) use body::{Aad, ContentType, FrameHead, FrameKind, SEQUENCE_NUMBER_END, frame_iv};
 pub(crate) use codec::{ReadError, Reader};
 pub use edk::EncryptedDataKey;
 pub(crate) use footer::{FOOTER_OVERHEAD, read_footer, write_footer};
-pub(crate) use header::{Header, HeaderBody, HeaderLimits, HeaderParser, MessageId};
+pub(crate) use header::{Header, HeaderBody, HeaderLimits, HeaderParser};
+pub(crate) use id::MessageId;
