@@ -441,9 +441,11 @@ pub struct DecryptionDetails {
 impl DecryptionDetails {
     fn new(header: Header, materials: DecryptionMaterials) -> Self {
         let mut edks = header.edks;
+        let mut context = header.context;
+        context.extend(&materials.bound_context);
         DecryptionDetails {
             suite: header.suite,
-            context: materials.context,
+            context,
             provider: materials.provider,
             key: materials.key,
             key_version: materials.key_version,

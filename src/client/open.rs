@@ -87,7 +87,7 @@ impl Opener {
         let aad = if materials.bound_context.is_empty() {
             body
         } else {
-            with_bound = [body, &materials.bound_context].concat();
+            with_bound = [body, &materials.bound_context.to_bytes()?].concat();
             &with_bound
         };
         keys.key

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use aes_gcm::aead::AeadInOut;
 use aes_gcm::aead::array::Array;
 use aes_gcm::aead::consts::U12;
-use aes_gcm::aes::{Aes128, Aes192, Aes256};
+use aes_gcm::aes::{Aes128Enc, Aes192Enc, Aes256Enc};
 use aes_gcm::{AesGcm, KeyInit};
 use hkdf::HkdfExtract;
 use p256::ecdsa::signature::hazmat::{PrehashVerifier, RandomizedPrehashSigner};
@@ -22,14 +22,24 @@ use crate::suite::{Curve, HashAlgorithm};
 
 pub(super) struct RustCrypto;
 
+// GCM only ever encrypts blocks: `…Enc` keeps no schedule for decrypting them.
+type Gcm<Aes> = AesGcm<Aes, U12>;
+
 impl Aead for RustCrypto {
     fn key(&self, key: &[u8]) -> Result<Box<dyn AeadKey>, InvalidKey> {
-        Ok(match key.len() {
-            16 => Box::new(AesGcm::<Aes128, U12>::new_from_slice(key).map_err(|_| InvalidKey)?),
-            24 => Box::new(AesGcm::<Aes192, U12>::new_from_slice(key).map_err(|_| InvalidKey)?),
-            32 => Box::new(AesGcm::<Aes256, U12>::new_from_slice(key).map_err(|_| InvalidKey)?),
-            _ => return Err(InvalidKey),
-        })
+        fn boxed<Aes>(key: &[u8]) -> Result<Box<dyn AeadKey>, InvalidKey>
+        where
+            Gcm<Aes>: KeyInit + AeadKey + 'static,
+        {
+            let key = key.try_into().map_err(|_| InvalidKey)?;
+            Ok(Box::new(Gcm::<Aes>::new(key)))
+        }
+        match key.len() {
+            16 => boxed::<Aes128Enc>(key),
+            24 => boxed::<Aes192Enc>(key),
+            32 => boxed::<Aes256Enc>(key),
+            _ => Err(InvalidKey),
+        }
     }
 }
 

@@ -73,7 +73,7 @@ impl fmt::Debug for SecretBytes {
 /// Plaintext that waits: a vector that wipes what it leaves behind, also when
 /// it grows.
 #[derive(Default)]
-pub(crate) struct SecretBuffer(Zeroizing<Vec<u8>>);
+pub(crate) struct SecretBuffer(Vec<u8>);
 
 impl SecretBuffer {
     /// Appends, growing by what really comes and never by what is announced.
@@ -82,8 +82,8 @@ impl SecretBuffer {
         if needed > self.0.capacity() {
             let mut grown = Vec::with_capacity(needed.max(self.0.capacity().saturating_mul(2)));
             grown.extend_from_slice(&self.0);
-            // The old one is wiped as it is dropped.
-            self.0 = Zeroizing::new(grown);
+            self.0.as_mut_slice().zeroize();
+            self.0 = grown;
         }
         self.0.extend_from_slice(bytes);
     }
@@ -116,6 +116,15 @@ impl SecretBuffer {
 
     pub(crate) fn is_empty(&self) -> bool {
         self.0.is_empty()
+    }
+}
+
+impl Drop for SecretBuffer {
+    fn drop(&mut self) {
+        // What was taken back has been wiped already.
+        if !self.0.is_empty() {
+            self.0.as_mut_slice().zeroize();
+        }
     }
 }
 

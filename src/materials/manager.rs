@@ -81,11 +81,20 @@ impl DefaultMaterialsManager {
 
     async fn decrypt(&self, request: DecryptionRequest<'_>) -> Result<DecryptionMaterials> {
         let suite = request.suite;
-        let (context, bound_context) = merge(&request)?;
-        let verifying_key = self.verifying_key(suite, &context)?;
+        let bound_only = bound_only(&request)?;
+        let merged;
+        let context = if bound_only.is_empty() {
+            request.stored
+        } else {
+            let mut all = request.stored.clone();
+            all.extend(&bound_only);
+            merged = all;
+            &merged
+        };
+        let verifying_key = self.verifying_key(suite, context)?;
         let bytes = context.to_bytes()?;
         let bound = BoundContext {
-            context: &context,
+            context,
             bytes: &bytes,
         };
         let unwrap = UnwrapDataKey::new(suite, bound, request.edks);
@@ -96,14 +105,13 @@ impl DefaultMaterialsManager {
         }
         Ok(DecryptionMaterials {
             suite,
-            bound_context,
+            bound_context: bound_only,
             data_key: unwrapped.data_key,
             verifying_key,
             index: unwrapped.index,
             provider: unwrapped.provider,
             key: unwrapped.key,
             key_version: unwrapped.key_version,
-            context,
         })
     }
 
@@ -127,10 +135,9 @@ impl DefaultMaterialsManager {
     }
 }
 
-/// Holds what the caller expects against what the message stores. Gives the
-/// context that the data key is bound to, and the bytes of the part of it that
-/// the message does not store.
-fn merge(request: &DecryptionRequest<'_>) -> Result<(EncryptionContext, Vec<u8>)> {
+/// Holds what the caller expects against what the message stores, and gives
+/// the pairs that the message is bound to without storing them.
+fn bound_only(request: &DecryptionRequest<'_>) -> Result<EncryptionContext> {
     let (stored, expected) = (request.stored, request.expected);
     for key in request.required {
         if stored.contains_key(key) {
@@ -140,7 +147,7 @@ fn merge(request: &DecryptionRequest<'_>) -> Result<(EncryptionContext, Vec<u8>)
             return Err(Error::RequiredContextKeyMissing { key: key.clone() });
         }
     }
-    let mut context = stored.clone();
+    let mut bound_only = EncryptionContext::new();
     for (key, value) in expected {
         match stored.get(key) {
             Some(found) if found == value => {}
@@ -150,7 +157,7 @@ fn merge(request: &DecryptionRequest<'_>) -> Result<(EncryptionContext, Vec<u8>)
                 });
             }
             None if request.required.contains(key) => {
-                context.insert(key, value);
+                bound_only.insert(key, value);
             }
             None => {
                 return Err(Error::ContextKeyNotInMessage {
@@ -159,8 +166,7 @@ fn merge(request: &DecryptionRequest<'_>) -> Result<(EncryptionContext, Vec<u8>)
             }
         }
     }
-    let bound = context.encode_where(|key| request.required.contains(key))?;
-    Ok((context, bound))
+    Ok(bound_only)
 }
 
 fn check_data_key(suite: AlgorithmSuite, data_key: &SecretBytes) -> Result<()> {

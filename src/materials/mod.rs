@@ -109,10 +109,8 @@ impl EncryptionMaterials {
 /// Materials to read with. Reading repeats nothing, so that they may be shared.
 pub(crate) struct DecryptionMaterials {
     pub(crate) suite: AlgorithmSuite,
-    /// The pairs that the message stores and those that it only binds.
-    pub(crate) context: EncryptionContext,
-    /// Canonical bytes of those that it only binds.
-    pub(crate) bound_context: Vec<u8>,
+    /// The pairs that the message is bound to without storing them.
+    pub(crate) bound_context: EncryptionContext,
     pub(crate) data_key: SecretBytes,
     pub(crate) verifying_key: Option<Arc<dyn VerifyingKey>>,
     /// Which encrypted data key it was, and whose.
