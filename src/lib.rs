@@ -86,3 +86,7 @@ pub use provider::{
     UnwrapDataKey, UnwrapFailure, UnwrapFailures, UnwrappedDataKey, WrapDataKey,
 };
 pub use suite::{AlgorithmSuite, CommitmentPolicy, UnknownName};
+
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+struct Readme;
