@@ -228,7 +228,7 @@ impl Client {
         sink: W,
         context: &EncryptionContext,
     ) -> DecryptWriter<W, Authenticated> {
-        DecryptWriter::new(sink, self.decryptor(context))
+        DecryptWriter::new(sink, self.0.decryptor(context))
     }
 
     /// The same with what [`decryptor_unverified`](Self::decryptor_unverified)
@@ -238,7 +238,7 @@ impl Client {
         sink: W,
         context: &EncryptionContext,
     ) -> DecryptWriter<W, Unverified> {
-        DecryptWriter::new(sink, self.decryptor_unverified(context))
+        DecryptWriter::new(sink, self.0.decryptor_unverified(context))
     }
 }
 

@@ -2,7 +2,7 @@
 
 use zeroize::Zeroize;
 
-use crate::crypto::SecretBuffer;
+use crate::crypto::{SecretBuffer, extend_wiping};
 use crate::error::{Error, Result};
 
 pub(super) trait Output {
@@ -22,7 +22,7 @@ impl Output for Vec<u8> {
 
     fn put(&mut self, bytes: &[u8]) -> Result<&mut [u8]> {
         let start = self.len();
-        self.extend_from_slice(bytes);
+        extend_wiping(self, bytes);
         Ok(&mut self[start..])
     }
 

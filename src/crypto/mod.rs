@@ -16,8 +16,8 @@ use std::sync::Arc;
 
 pub(crate) use random::Entropy;
 pub use random::{RandomError, SecureRandom};
-pub(crate) use secret::SecretBuffer;
 pub use secret::SecretBytes;
+pub(crate) use secret::{SecretBuffer, extend_wiping};
 
 use crate::suite::{Curve, HashAlgorithm};
 

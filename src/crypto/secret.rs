@@ -78,14 +78,7 @@ pub(crate) struct SecretBuffer(Vec<u8>);
 impl SecretBuffer {
     /// Appends, growing by what really comes and never by what is announced.
     pub(crate) fn extend(&mut self, bytes: &[u8]) {
-        let needed = self.0.len() + bytes.len();
-        if needed > self.0.capacity() {
-            let mut grown = Vec::with_capacity(needed.max(self.0.capacity().saturating_mul(2)));
-            grown.extend_from_slice(&self.0);
-            self.0.as_mut_slice().zeroize();
-            self.0 = grown;
-        }
-        self.0.extend_from_slice(bytes);
+        extend_wiping(&mut self.0, bytes);
     }
 
     /// Empties it and wipes what it held; the allocation stays.
@@ -126,6 +119,18 @@ impl Drop for SecretBuffer {
             self.0.as_mut_slice().zeroize();
         }
     }
+}
+
+/// Appends to a vector; where it has to move, what it leaves behind is wiped.
+pub(crate) fn extend_wiping(vector: &mut Vec<u8>, bytes: &[u8]) {
+    let needed = vector.len() + bytes.len();
+    if needed > vector.capacity() {
+        let mut grown = Vec::with_capacity(needed.max(vector.capacity().saturating_mul(2)));
+        grown.extend_from_slice(vector);
+        vector.as_mut_slice().zeroize();
+        *vector = grown;
+    }
+    vector.extend_from_slice(bytes);
 }
 
 #[cfg(test)]

@@ -6,9 +6,10 @@ use std::io::{self, ErrorKind, Read, Write};
 use zeroize::Zeroize;
 
 use super::super::stream::{CHUNK, PlaintextQueue, ReleaseMode};
-use super::{Authenticated, Decryptor, Encryptor, block_on};
-use crate::client::DecryptionDetails;
+use super::block_on;
 use crate::client::inspect::UnverifiedHeader;
+use crate::client::{Authenticated, DecryptionDetails, Decryptor, Encryptor};
+use crate::crypto::SecretBuffer;
 use crate::error::Error;
 
 /// Encrypts what is written to it into a sink.
@@ -172,7 +173,7 @@ pub struct DecryptReader<R, M = Authenticated> {
 }
 
 impl<R: Read, M: ReleaseMode> DecryptReader<R, M> {
-    pub(super) fn open(mut source: R, decryptor: crate::Decryptor<M>) -> io::Result<Self> {
+    pub(super) fn open(mut source: R, decryptor: Decryptor<M>) -> io::Result<Self> {
         let mut queue = PlaintextQueue::new(decryptor);
         let mut input = vec![0; CHUNK];
         while !queue.is_open() {
@@ -226,7 +227,7 @@ impl<R, M> fmt::Debug for DecryptReader<R, M> {
 pub struct DecryptWriter<W, M = Authenticated> {
     sink: W,
     decryptor: Option<Decryptor<M>>,
-    out: Vec<u8>,
+    out: SecretBuffer,
 }
 
 impl<W: Write, M: ReleaseMode> DecryptWriter<W, M> {
@@ -234,7 +235,7 @@ impl<W: Write, M: ReleaseMode> DecryptWriter<W, M> {
         DecryptWriter {
             sink,
             decryptor: Some(decryptor),
-            out: Vec::new(),
+            out: SecretBuffer::default(),
         }
     }
 
@@ -256,10 +257,10 @@ impl<W: Write, M: ReleaseMode> Write for DecryptWriter<W, M> {
     fn write(&mut self, input: &[u8]) -> io::Result<usize> {
         let mut decryptor = self.decryptor.take().ok_or(Error::StreamClosed)?;
         let taken = input.len().min(CHUNK);
-        let pushed = decryptor.push(&input[..taken], &mut self.out);
+        let pushed = block_on(decryptor.push_into(&input[..taken], &mut self.out));
         // What is authentic goes out before the error does.
-        let written = self.sink.write_all(&self.out);
-        self.out.zeroize();
+        let written = self.sink.write_all(self.out.as_slice());
+        self.out.clear();
         pushed?;
         written?;
         self.decryptor = Some(decryptor);
