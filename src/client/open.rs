@@ -7,7 +7,7 @@ use std::sync::Arc;
 use super::keys::MessageKeys;
 use super::output::Output;
 use super::settings::Settings;
-use crate::crypto::{AeadKey, Hasher, SecretBuffer, TAG_LENGTH, VerifyingKey, constant_time_eq};
+use crate::crypto::{AeadKey, Hasher, SecretBuffer, Tag, VerifyingKey, constant_time_eq};
 use crate::error::{Error, MaterialsError, Result};
 use crate::materials::DecryptionMaterials;
 use crate::message::{
@@ -117,23 +117,18 @@ impl Opener {
         })
     }
 
-    /// Whether the message has ended, and with it all that can be released has
-    /// been.
-    pub(super) fn is_done(&self) -> bool {
-        self.state == State::Done
-    }
-
     /// Takes a message's body and footer that are there whole; says how long
     /// they are.
     pub(super) fn open_all(&mut self, input: &[u8], out: &mut impl Output) -> Result<usize> {
         let mut consumed = 0;
-        while self.state != State::Done {
-            let rest = &input[consumed..];
-            let Piece::Whole(length) = self.measure(rest)? else {
-                return Err(Error::Truncated);
-            };
-            self.take(&rest[..length], out)?;
-            consumed += length;
+        while !self.is_done() {
+            match self.next(&input[consumed..])? {
+                Next::Piece(piece) => {
+                    consumed += piece.bytes.len();
+                    self.take(piece, out)?;
+                }
+                Next::Needs(_) => return Err(Error::Truncated),
+            }
         }
         Ok(consumed)
     }
@@ -142,42 +137,43 @@ impl Opener {
     /// what may be released.
     pub(super) fn push(&mut self, input: &[u8], out: &mut impl Output) -> Result<usize> {
         let mut consumed = 0;
-        while self.state != State::Done {
+        while !self.is_done() {
             let rest = &input[consumed..];
             if self.partial.is_empty() {
-                match self.measure(rest)? {
-                    Piece::Whole(length) => {
-                        self.take(&rest[..length], out)?;
-                        consumed += length;
+                match self.next(rest)? {
+                    Next::Piece(piece) => {
+                        consumed += piece.bytes.len();
+                        self.take(piece, out)?;
                     }
-                    Piece::Needs(_) => {
+                    Next::Needs(_) => {
                         self.partial.extend_from_slice(rest);
                         return Ok(input.len());
                     }
                 }
                 continue;
             }
-            // The rest of a piece that began in an earlier input: exactly what
-            // it needs, so that what follows it is read in place again.
-            let length = match self.measure(&self.partial)? {
-                Piece::Whole(length) => {
-                    let piece = std::mem::take(&mut self.partial);
-                    self.take(&piece[..length], out)?;
-                    self.partial = piece;
-                    self.partial.clear();
-                    continue;
+            let mut partial = std::mem::take(&mut self.partial);
+            match self.next(&partial)? {
+                Next::Piece(piece) => {
+                    self.take(piece, out)?;
+                    partial.clear();
                 }
-                Piece::Needs(length) => length,
-            };
-            if rest.is_empty() {
-                return Ok(input.len());
+                // Exactly what it needs, so that what follows is read in place
+                // again.
+                Next::Needs(needed) => {
+                    let missing = needed.saturating_sub(partial.len() as u64);
+                    let taken = rest
+                        .len()
+                        .min(usize::try_from(missing).unwrap_or(usize::MAX));
+                    partial.extend_from_slice(&rest[..taken]);
+                    consumed += taken;
+                    if taken == 0 {
+                        self.partial = partial;
+                        return Ok(consumed);
+                    }
+                }
             }
-            let missing = length.saturating_sub(self.partial.len() as u64);
-            let taken = rest
-                .len()
-                .min(usize::try_from(missing).unwrap_or(usize::MAX));
-            self.partial.extend_from_slice(&rest[..taken]);
-            consumed += taken;
+            self.partial = partial;
         }
         Ok(consumed)
     }
@@ -191,30 +187,35 @@ impl Opener {
         }
     }
 
-    /// How long the next piece is: a frame, an un-framed body, or a footer.
-    fn measure(&self, bytes: &[u8]) -> Result<Piece> {
+    fn is_done(&self) -> bool {
+        self.state == State::Done
+    }
+
+    /// Finds the next piece: a frame, an un-framed body, or a footer.
+    fn next<'a>(&self, bytes: &'a [u8]) -> Result<Next<'a>> {
         let mut reader = Reader::new(bytes);
-        let read = match self.state {
-            State::Body => FrameHead::read(&mut reader, self.content_type).and_then(|head| {
-                // Known before it is there, and refused before it is kept.
-                head.check_sequence(self.expected)?;
-                self.check_buffer(head.length)?;
-                let whole = reader.position() as u64 + head.length + TAG_LENGTH as u64;
-                Ok(match usize::try_from(whole) {
-                    Ok(whole) if whole <= bytes.len() => Piece::Whole(whole),
-                    _ => Piece::Needs(whole),
-                })
-            }),
-            State::Footer => read_footer(&mut reader)
-                .map(|_| Piece::Whole(reader.position()))
-                .map_err(ReadError::from),
-            State::Done => Ok(Piece::Whole(0)),
-        };
-        match read {
-            Ok(piece) => Ok(piece),
-            Err(ReadError::Incomplete(incomplete)) => Ok(Piece::Needs(incomplete.needed)),
+        match self.read(&mut reader) {
+            Ok(part) => Ok(Next::Piece(Piece {
+                bytes: &bytes[..reader.position()],
+                part,
+            })),
+            Err(ReadError::Incomplete(incomplete)) => Ok(Next::Needs(incomplete.needed)),
             Err(ReadError::Invalid(error)) => Err(error),
         }
+    }
+
+    fn read<'a>(&self, reader: &mut Reader<'a>) -> Result<Part<'a>, ReadError> {
+        if self.state == State::Footer {
+            return Ok(Part::Footer {
+                signature: read_footer(reader)?,
+            });
+        }
+        let head = FrameHead::read(reader, self.content_type)?;
+        // What can be refused is refused before it is waited for.
+        head.check_sequence(self.expected)?;
+        self.check_buffer(head.length)?;
+        let (content, tag) = reader.take_with_tag(head.length)?;
+        Ok(Part::Frame { head, content, tag })
     }
 
     fn check_buffer(&self, needed: u64) -> Result<()> {
@@ -225,20 +226,10 @@ impl Opener {
         Ok(())
     }
 
-    fn take(&mut self, piece: &[u8], out: &mut impl Output) -> Result<()> {
-        match self.state {
-            State::Body => self.frame(piece, out),
-            State::Footer => self.footer(piece, out),
-            State::Done => Ok(()),
-        }
-    }
-
-    fn frame(&mut self, piece: &[u8], out: &mut impl Output) -> Result<()> {
-        let mut reader = Reader::new(piece);
-        let (head, content, tag) = match Self::split(&mut reader, self.content_type) {
-            Ok(parts) => parts,
-            Err(ReadError::Incomplete(_)) => return Err(Error::Truncated),
-            Err(ReadError::Invalid(error)) => return Err(error),
+    fn take(&mut self, piece: Piece<'_>, out: &mut impl Output) -> Result<()> {
+        let (head, content, tag) = match piece.part {
+            Part::Frame { head, content, tag } => (head, content, tag),
+            Part::Footer { signature } => return self.footer(signature, out),
         };
         let is_last = head.kind != FrameKind::Regular;
         let hold = match self.release {
@@ -248,71 +239,32 @@ impl Opener {
         };
         if hold {
             self.check_buffer((self.held.len() + content.len()) as u64)?;
-            self.open(&head, content, tag, None::<&mut Vec<u8>>)?;
+        }
+        let aad = self.aad.of(&head);
+        let open = |data: &mut [u8]| {
+            let sequence_number = head.sequence_number;
+            let opened = self.key.open(&head.iv, aad, data, &tag);
+            opened.map_err(|_| Error::FrameAuthentication { sequence_number })
+        };
+        if hold {
+            put_opened(&mut self.held, content, open)?;
         } else {
-            self.open(&head, content, tag, Some(out))?;
+            put_opened(out, content, open)?;
         }
         if let Some(verifying) = &mut self.verifying {
-            verifying.hasher.update(piece);
+            verifying.hasher.update(piece.bytes);
         }
-        // A regular frame is never the last, so that its number is below the
-        // greatest.
-        self.expected = self.expected.saturating_add(1);
         if is_last {
-            self.state = if self.verifying.is_some() {
-                State::Footer
-            } else {
-                State::Done
-            };
+            let signed = self.verifying.is_some();
+            self.state = if signed { State::Footer } else { State::Done };
+        } else {
+            // A regular frame's number is below the greatest.
+            self.expected = self.expected.saturating_add(1);
         }
         Ok(())
     }
 
-    fn split<'a>(
-        reader: &mut Reader<'a>,
-        content_type: ContentType,
-    ) -> Result<(FrameHead, &'a [u8], [u8; TAG_LENGTH]), ReadError> {
-        let head = FrameHead::read(reader, content_type)?;
-        let length = usize::try_from(head.length).unwrap_or(usize::MAX);
-        Ok((head, reader.take(length)?, reader.array()?))
-    }
-
-    /// Decrypts in place at the end of the output, or of what is held back.
-    /// Nothing stays there of a frame that is not authentic.
-    fn open(
-        &mut self,
-        head: &FrameHead,
-        content: &[u8],
-        tag: [u8; TAG_LENGTH],
-        out: Option<&mut impl Output>,
-    ) -> Result<()> {
-        fn in_place(
-            out: &mut impl Output,
-            content: &[u8],
-            open: impl FnOnce(&mut [u8]) -> Result<()>,
-        ) -> Result<()> {
-            let start = out.length();
-            let opened = open(out.put(content)?);
-            if opened.is_err() {
-                out.retreat(start);
-            }
-            opened
-        }
-        let (key, aad) = (&self.key, self.aad.of(head));
-        let open = |data: &mut [u8]| {
-            key.open(&head.iv, aad, data, &tag)
-                .map_err(|_| Error::FrameAuthentication {
-                    sequence_number: head.sequence_number,
-                })
-        };
-        match out {
-            Some(out) => in_place(out, content, open),
-            None => in_place(&mut self.held, content, open),
-        }
-    }
-
-    fn footer(&mut self, piece: &[u8], out: &mut impl Output) -> Result<()> {
-        let signature = read_footer(&mut Reader::new(piece)).map_err(|_| Error::Truncated)?;
+    fn footer(&mut self, signature: &[u8], out: &mut impl Output) -> Result<()> {
         let verifying = self.verifying.take().ok_or(Error::Signature)?;
         let digest = verifying.hasher.finish();
         verifying
@@ -326,9 +278,40 @@ impl Opener {
     }
 }
 
-enum Piece {
-    /// The next piece is there: so many bytes.
-    Whole(usize),
+/// Decrypts in place at the end of the output; nothing stays there of a frame
+/// that is not authentic.
+fn put_opened(
+    out: &mut impl Output,
+    content: &[u8],
+    open: impl FnOnce(&mut [u8]) -> Result<()>,
+) -> Result<()> {
+    let start = out.length();
+    let opened = open(out.put(content)?);
+    if opened.is_err() {
+        out.retreat(start);
+    }
+    opened
+}
+
+enum Next<'a> {
+    Piece(Piece<'a>),
     /// So many bytes are needed, so far as is known.
     Needs(u64),
+}
+
+/// A part of the message that is there whole, and its bytes.
+struct Piece<'a> {
+    bytes: &'a [u8],
+    part: Part<'a>,
+}
+
+enum Part<'a> {
+    Frame {
+        head: FrameHead,
+        content: &'a [u8],
+        tag: Tag,
+    },
+    Footer {
+        signature: &'a [u8],
+    },
 }

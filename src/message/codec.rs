@@ -1,5 +1,6 @@
 //! Reading big-endian fields from a slice.
 
+use crate::crypto::{TAG_LENGTH, Tag};
 use crate::error::{Error, FormatError};
 
 /// The bytes end before the field does: at least so many are needed, counted
@@ -93,6 +94,19 @@ impl<'a> Reader<'a> {
 
     pub(crate) fn u64(&mut self) -> Result<u64, Incomplete> {
         Ok(u64::from_be_bytes(self.array()?))
+    }
+
+    /// Content of a length that may be hostile, and the tag after it. Asks for
+    /// both at once where they are not there.
+    pub(crate) fn take_with_tag(&mut self, length: u64) -> Result<(&'a [u8], Tag), Incomplete> {
+        let needed = (self.position as u64)
+            .saturating_add(length)
+            .saturating_add(TAG_LENGTH as u64);
+        if needed > self.bytes.len() as u64 {
+            return Err(Incomplete { needed });
+        }
+        // It fits: it is not longer than the bytes that are there.
+        Ok((self.take(length as usize)?, self.array()?))
     }
 
     /// A field with its length in two bytes before it.
