@@ -49,7 +49,11 @@
 //!
 //! # Features
 //!
-//! None is on by default; features only add.
+//! Features only add. On by default:
+//!
+//! - `kms`: the embedded KMS ([`kms`]).
+//!
+//! Off by default:
 //!
 //! - `tokio`: messages through `AsyncRead` and `AsyncWrite`.
 //! - `test-util`: providers that count, fail and delay, a manual clock, a
@@ -61,6 +65,9 @@ mod client;
 mod context;
 mod crypto;
 mod error;
+#[cfg(feature = "kms")]
+#[cfg_attr(docsrs, doc(cfg(feature = "kms")))]
+pub mod kms;
 mod materials;
 mod message;
 mod provider;

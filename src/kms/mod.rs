@@ -1,0 +1,3 @@
+//! The embedded KMS.
+
+pub mod store;

@@ -1,0 +1,7 @@
+//! Tests of what cannot be made to happen from outside: failing calls, power
+//! cuts, full disks.
+
+mod disk;
+mod faults;
+mod history;
+mod power_cut;

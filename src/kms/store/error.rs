@@ -1,0 +1,170 @@
+//! What goes wrong in a store.
+
+use std::error::Error as StdError;
+use std::io;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use crate::crypto::RandomError;
+
+/// What went wrong in a store. Each variant says what the blob is after it;
+/// nothing was changed unless it is [`Uncertain`](Self::Uncertain).
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum StoreError {
+    /// A neighbour was faster, or the caller holds an old version: the blob is
+    /// not as expected. Read it again, and decide again.
+    #[error("the blob '{name}' is not at the expected version")]
+    Conflict {
+        /// The blob.
+        name: String,
+    },
+    /// Caller: this is no blob's name.
+    #[error(
+        "'{name}' is not a blob's name: one to four segments of a-z, 0-9, '_' and '-', \
+         joined by '/', at most 200 bytes"
+    )]
+    InvalidName {
+        /// The name, with what is not printable ASCII escaped, and cut short.
+        name: String,
+    },
+    /// Caller, or a store that was written with another limit: the blob is
+    /// longer than the limit.
+    #[error("the blob '{name}' has {length} bytes; the limit is {limit}")]
+    TooLarge {
+        /// The blob.
+        name: String,
+        /// Its length.
+        length: u64,
+        /// The store's limit.
+        limit: u64,
+    },
+    /// The blob is there, and it is not what was written: a failing disk, a
+    /// truncated copy, or a foreign file in its place. All other blobs are
+    /// usable. Restore it from a backup: a listing gives the version by which
+    /// it can be replaced or deleted.
+    #[error("the blob '{name}' is damaged: {reason}")]
+    Damaged {
+        /// The blob.
+        name: String,
+        /// How.
+        reason: String,
+    },
+    /// The disk, the quota or the service is full. Make room.
+    #[error("no room to {operation}: {source}")]
+    Full {
+        /// What was being done.
+        operation: String,
+        /// The cause.
+        source: io::Error,
+    },
+    /// This process may not do it: a read-only file system, or a folder or file
+    /// of somebody else's.
+    #[error("may not {operation}: {source}")]
+    AccessDenied {
+        /// What was being done.
+        operation: String,
+        /// The cause.
+        source: io::Error,
+    },
+    /// Another process, or another thread, holds the store's lock, and has not
+    /// let go of it in time: retry later, or see whether it hangs.
+    #[error(
+        "the store's lock {} is held by another, for more than {} ms",
+        location.display(), waited.as_millis()
+    )]
+    Locked {
+        /// The lock file.
+        location: PathBuf,
+        /// How long this call waited.
+        waited: Duration,
+    },
+    /// Caller: what is at this place is no store, or not all of one.
+    #[error("{} is not a store: {reason}", location.display())]
+    NotAStore {
+        /// The place.
+        location: PathBuf,
+        /// Why not.
+        reason: String,
+    },
+    /// The store was written by a newer version of this library. Upgrade.
+    #[error(
+        "the store {} has format {found}; this version reads up to {supported}",
+        location.display()
+    )]
+    NewerFormat {
+        /// The store.
+        location: PathBuf,
+        /// Its format.
+        found: u32,
+        /// The newest format that is known here.
+        supported: u32,
+    },
+    /// The change may or may not have been made, and if it was, it may not be
+    /// on the disk yet. Read the blob to see: what a read shows is.
+    #[error("the blob '{name}' may or may not have been changed: {source}")]
+    Uncertain {
+        /// The blob.
+        name: String,
+        /// The cause.
+        source: Box<dyn StdError + Send + Sync>,
+    },
+    /// The file system failed.
+    #[error("could not {operation}: {source}")]
+    Io {
+        /// What was being done.
+        operation: String,
+        /// The cause.
+        source: io::Error,
+    },
+    /// The store's service cannot be reached or is failing: retry later.
+    #[error("the store is unavailable: {source}")]
+    Unavailable {
+        /// The cause.
+        source: Box<dyn StdError + Send + Sync>,
+    },
+    /// The random source failed.
+    #[error(transparent)]
+    Random(#[from] RandomError),
+}
+
+impl StoreError {
+    /// Whether the same call may succeed later, as it is.
+    pub fn is_retryable(&self) -> bool {
+        matches!(self, Self::Locked { .. } | Self::Unavailable { .. })
+    }
+
+    pub(super) fn conflict(name: &str) -> Self {
+        Self::Conflict {
+            name: name.to_owned(),
+        }
+    }
+
+    pub(super) fn invalid_name(name: &str) -> Self {
+        let shown = name.get(..super::MAX_NAME_LENGTH).unwrap_or(name);
+        Self::InvalidName {
+            name: shown.escape_default().take(400).collect(),
+        }
+    }
+
+    pub(super) fn damaged(name: &str, reason: impl Into<String>) -> Self {
+        Self::Damaged {
+            name: name.to_owned(),
+            reason: reason.into(),
+        }
+    }
+
+    /// A file system's error, by what the caller can do about it.
+    pub(super) fn io(operation: impl Into<String>, source: io::Error) -> Self {
+        let operation = operation.into();
+        match source.kind() {
+            io::ErrorKind::StorageFull
+            | io::ErrorKind::QuotaExceeded
+            | io::ErrorKind::FileTooLarge => Self::Full { operation, source },
+            io::ErrorKind::ReadOnlyFilesystem | io::ErrorKind::PermissionDenied => {
+                Self::AccessDenied { operation, source }
+            }
+            _ => Self::Io { operation, source },
+        }
+    }
+}
