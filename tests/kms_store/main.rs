@@ -5,6 +5,7 @@ mod crashes;
 mod damage;
 mod folders;
 mod processes;
+mod system;
 
 use std::pin::pin;
 use std::process::ExitCode;
@@ -47,6 +48,7 @@ fn main() -> ExitCode {
     trials.extend(damage::trials());
     trials.extend(processes::trials());
     trials.extend(crashes::trials());
+    trials.extend(system::trials());
     libtest_mimic::run(&Arguments::from_args(), trials).exit_code()
 }
 

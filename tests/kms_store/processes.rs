@@ -12,7 +12,7 @@ use waxseal::kms::store::{
     StoreFuture,
 };
 
-use crate::{CHILD, bytes, crashes, folders, ready, trial};
+use crate::{CHILD, bytes, crashes, folders, ready, system, trial};
 
 pub(crate) fn trials() -> Vec<Trial> {
     vec![
@@ -57,6 +57,7 @@ pub(crate) fn child(work: &str) -> ExitCode {
         "increment" => increment(folder, argument.parse().unwrap()),
         "make" => make(folder, argument),
         "write" => crashes::write(folder, argument),
+        "once" => system::work(folder),
         "read-only" => folders::use_read_only(folder),
         _ => panic!("no such work: {work}"),
     }
