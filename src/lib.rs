@@ -55,6 +55,8 @@
 //!
 //! Off by default:
 //!
+//! - `object-store`: a KMS store for several machines, over the crate
+//!   `object_store`.
 //! - `tokio`: messages through `AsyncRead` and `AsyncWrite`.
 //! - `test-util`: providers that count, fail and delay, a manual clock, a
 //!   replaceable random source, and the suite of behaviour that every

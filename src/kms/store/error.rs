@@ -109,6 +109,15 @@ pub enum StoreError {
         /// The cause.
         source: Box<dyn StdError + Send + Sync>,
     },
+    /// The store cannot do what is asked, conditional writes for example.
+    /// Configure it so that it does, or use another.
+    #[error("the store cannot {operation}: {source}")]
+    Unsupported {
+        /// What was being done.
+        operation: String,
+        /// The cause.
+        source: Box<dyn StdError + Send + Sync>,
+    },
     /// The file system failed.
     #[error("could not {operation}: {source}")]
     Io {

@@ -5,6 +5,7 @@
 //! |---|---|
 //! | [`MemoryStore`] | tests, and keys that live as long as the process |
 //! | [`DirectoryStore`] | one machine: a folder, and any number of processes at once |
+//! | `ObjectBlobStore` (feature `object-store`) | several machines: S3 and its like |
 //! | your own [`BlobStore`] | anything else that has a conditional write |
 //!
 //! A store sees sealed bytes only: it need not keep them secret, and what it
@@ -17,7 +18,11 @@
 pub mod behaviour;
 mod directory;
 mod error;
+mod format;
 mod memory;
+#[cfg(feature = "object-store")]
+#[cfg_attr(docsrs, doc(cfg(feature = "object-store")))]
+mod object;
 
 use std::fmt;
 use std::future::Future;
@@ -27,6 +32,9 @@ use std::sync::Arc;
 pub use directory::{DirectoryStore, DirectoryStoreBuilder};
 pub use error::StoreError;
 pub use memory::MemoryStore;
+#[cfg(feature = "object-store")]
+#[cfg_attr(docsrs, doc(cfg(feature = "object-store")))]
+pub use object::ObjectBlobStore;
 
 /// What a store's calls give back: a boxed future that any executor, or none,
 /// can drive.

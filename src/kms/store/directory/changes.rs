@@ -15,9 +15,9 @@
 //! It is written under the lock, in place. A reader that sees it half written
 //! sees a slot of neither state, which differs from both, or the raised flag.
 
-use super::format::{VersionBytes, digest, hex};
+use super::super::ChangeToken;
+use super::super::format::{VersionBytes, digest, hex};
 use crate::crypto::{CryptoBackend, RandomError, SecureRandom};
-use crate::kms::store::ChangeToken;
 
 const MAGIC: &[u8; 15] = b"waxseal changes";
 const LOWERED: u8 = b'0';

@@ -38,12 +38,12 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use super::super::format::{self, Header, MAX_HEADER, VersionBytes, hex};
 use super::super::{
     Blob, BlobEntry, BlobVersion, ChangeToken, Expected, StoreError, check_length, check_name,
 };
 use super::changes::{self, Changes};
 use super::files::{Files, Kind, LockMode, OpenFile, SyncPoint};
-use super::format::{self, Header, MAX_HEADER, VersionBytes, hex};
 use super::lock::{Gate, Held, lock};
 use crate::crypto::CryptoBackend;
 

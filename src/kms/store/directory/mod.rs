@@ -3,7 +3,6 @@
 mod changes;
 mod files;
 mod folder;
-mod format;
 mod lock;
 mod open;
 #[cfg(test)]

@@ -1,4 +1,4 @@
-//! A blob's file: a header and the content.
+//! A blob's file or object: a header and the content.
 //!
 //! | bytes | what |
 //! |---|---|
@@ -15,13 +15,16 @@
 //! They tell a damaged, truncated, misplaced or half-overwritten file from a
 //! whole one, so that there is a clear error, or another try.
 
-use super::super::{Blob, BlobVersion, MAX_NAME_LENGTH};
+use super::{Blob, BlobVersion, MAX_NAME_LENGTH};
 use crate::crypto::CryptoBackend;
 use crate::suite::HashAlgorithm;
 
 const MAGIC: &[u8; 8] = b"waxblob\x01";
 const DIGEST: usize = 32;
 const FIXED: usize = MAGIC.len() + 16 + 8 + DIGEST + 1;
+/// The shortest header.
+#[cfg(feature = "object-store")]
+pub(super) const MIN_HEADER: usize = FIXED + 1 + DIGEST;
 /// The longest header.
 pub(super) const MAX_HEADER: usize = FIXED + MAX_NAME_LENGTH + DIGEST;
 
