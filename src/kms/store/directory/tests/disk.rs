@@ -161,6 +161,8 @@ struct State {
     fault: Option<(usize, Fault)>,
     /// How many bytes fit.
     capacity: Option<usize>,
+    /// Whether nobody may change anything.
+    read_only: bool,
 }
 
 /// A simulated disk. Clones are the same disk.
@@ -218,6 +220,10 @@ impl Disk {
 
     pub(super) fn set_capacity(&self, capacity: Option<usize>) {
         self.state().capacity = capacity;
+    }
+
+    pub(super) fn set_read_only(&self, read_only: bool) {
+        self.state().read_only = read_only;
     }
 
     pub(super) fn used(&self) -> usize {
@@ -304,7 +310,18 @@ impl Disk {
             .filter(|(at, _)| *at == number)
             .map(|(_, fault)| fault);
         let before = state.log.len();
+        let changes = [
+            "create_folder",
+            "create",
+            "open",
+            "rename",
+            "link",
+            "remove",
+        ];
         let result = match fault {
+            _ if state.read_only && changes.contains(&name) => {
+                Err(io::ErrorKind::PermissionDenied.into())
+            }
             None => work(&mut state, false),
             Some(Fault::Fails(kind)) => Err(kind.into()),
             Some(Fault::Lies) => {
@@ -500,6 +517,9 @@ impl Files for Disk {
 
     fn open_lock(&self, path: &Path, mode: LockMode) -> io::Result<Box<dyn LockFile>> {
         self.call("open_lock", |state, _| {
+            if mode == LockMode::Exclusive && state.read_only {
+                return Err(io::ErrorKind::PermissionDenied.into());
+            }
             if mode == LockMode::Exclusive && state.live.look_up(path).is_none() {
                 let inode = state.new_inode();
                 state.new_name(path, inode)?;

@@ -149,6 +149,17 @@ impl History {
             .rposition(|state| state.content.map(content).as_deref() == bytes)
     }
 
+    /// Has a reader look at each blob now.
+    pub(super) fn look(&mut self, disk: &Disk) {
+        let reader = opened_earlier(disk);
+        for name in self.blobs.keys() {
+            let found = reader.read(name).unwrap();
+            let state = self.state_of(name, found.as_ref().map(|blob| &*blob.bytes));
+            let seen = (disk.operations(), name.clone(), state.unwrap());
+            self.seen.lock().unwrap().push(seen);
+        }
+    }
+
     /// Has a reader look at the blob while it becomes this.
     fn watch(&mut self, disk: &Disk, name: &'static str, next: Option<usize>) {
         let (before, seen) = (self.states(name).clone(), self.seen.clone());

@@ -114,6 +114,27 @@ fn power_cuts_lose_nothing_after_a_kill_beside_another_process() {
     assert!(cuts > 1000, "{cuts}");
 }
 
+/// Who may only read sees what stays, too.
+#[test]
+fn power_cuts_lose_nothing_that_a_read_only_process_saw_after_a_kill() {
+    let disk = Disk::new();
+    let mut history = History::default();
+    history.run(&disk, None, &BEFORE);
+    let before = disk.operations();
+    history.run(&disk, Some(open(&disk)), &KILLED_AT);
+    for killed in before..=disk.operations() {
+        let disk = disk.killed(killed);
+        let mut history = history.killed(killed);
+        disk.set_read_only(true);
+        history.look(&disk);
+        disk.set_read_only(false);
+        for tree in power_cuts(&disk, disk.operations(), true) {
+            let checked = history.check(&tree, disk.operations());
+            checked.unwrap_or_else(|error| panic!("killed after {killed}: {error}"));
+        }
+    }
+}
+
 /// Kills and power cuts in any order, one after another. `WAXSEAL_HISTORIES`
 /// says how many such histories, instead of 25.
 #[test]
