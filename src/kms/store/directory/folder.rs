@@ -92,6 +92,7 @@ impl Folder {
         let file = Header::encode(&self.crypto, name, &version, bytes);
         let placed = self
             .write_new(&temporary, &file, SyncPoint::Content)
+            .map_err(|error| StoreError::io(format!("write the blob '{name}'"), error))
             .and_then(|()| self.raise(name, &version))
             .and_then(|()| match current {
                 Some(_) => self.keep_old(&path),
@@ -415,13 +416,10 @@ impl Folder {
             .map_err(|error| StoreError::io(format!("remove {}", path.display()), error))
     }
 
-    pub(super) fn write_new(&self, path: &Path, bytes: &[u8], point: SyncPoint) -> Result<()> {
-        let write = || -> io::Result<()> {
-            let mut file = self.files.create(path)?;
-            file.write_at(0, bytes)?;
-            file.sync(point)
-        };
-        write().map_err(|error| StoreError::io(format!("write {}", path.display()), error))
+    pub(super) fn write_new(&self, path: &Path, bytes: &[u8], point: SyncPoint) -> io::Result<()> {
+        let mut file = self.files.create(path)?;
+        file.write_at(0, bytes)?;
+        file.sync(point)
     }
 
     /// Gives the content that is about to be replaced a second name. File

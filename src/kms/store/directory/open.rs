@@ -124,7 +124,8 @@ impl Folder {
                 .map_err(failed("remove an unfinished marker"))?;
         }
         let marker = format!("{MARKER_START}{FORMAT}\n");
-        self.write_new(&new_marker, marker.as_bytes(), SyncPoint::Marker)?;
+        self.write_new(&new_marker, marker.as_bytes(), SyncPoint::Marker)
+            .map_err(failed("write the store's marker"))?;
         self.files
             .rename(&new_marker, &self.root.join(MARKER))
             .map_err(failed("give the store's marker its name"))?;
