@@ -145,6 +145,7 @@ pub(super) enum Fault {
 }
 
 type Hook = Box<dyn FnMut(usize) + Send>;
+type Meanwhile = Box<dyn FnOnce() + Send>;
 
 #[derive(Default)]
 struct State {
@@ -157,6 +158,7 @@ struct State {
     /// The syncs of this point are left out.
     skipped: Option<SyncPoint>,
     hook: Option<Hook>,
+    meanwhile: Option<Meanwhile>,
     calls: Vec<&'static str>,
     fault: Option<(usize, Fault)>,
     /// How many bytes fit.
@@ -197,6 +199,11 @@ impl Disk {
 
     pub(super) fn stop_observing(&self) {
         self.state().hook = None;
+    }
+
+    /// Does this when a blob's file is opened next, before it is read.
+    pub(super) fn meanwhile(&self, work: impl FnOnce() + Send + 'static) {
+        self.state().meanwhile = Some(Box::new(work));
     }
 
     /// How many operations are recorded.
@@ -443,12 +450,17 @@ impl Files for Disk {
     }
 
     fn read(&self, path: &Path, limit: usize) -> io::Result<Vec<u8>> {
-        self.call("read", |state, _| {
-            let file = state.look_up(path)?;
-            let mut content = state.live.files.get(&file).cloned().unwrap_or_default();
-            content.truncate(limit);
-            Ok(content)
-        })
+        let file = self.call("read", |state, _| state.look_up(path))?;
+        if path.to_string_lossy().contains("blob.")
+            && let Some(work) = { self.state().meanwhile.take() }
+        {
+            work();
+        }
+        // The file is open now, whatever has become of its name.
+        let state = self.state();
+        let mut content = state.live.files.get(&file).cloned().unwrap_or_default();
+        content.truncate(limit);
+        Ok(content)
     }
 
     fn create_folder(&self, path: &Path) -> io::Result<()> {

@@ -170,6 +170,35 @@ fn every_call_of_a_reader_may_fail() {
     }
 }
 
+/// A reader has the file open while its content is overwritten.
+#[test]
+fn a_reader_that_is_overtaken() {
+    let replace: Change = |store, version| {
+        let write = store.write("a", b"second", Expected::Version(version));
+        write.map(drop)
+    };
+    let delete: Change = |store, version| store.delete("a", version);
+    for (change, after) in [(replace, Some(&b"second"[..])), (delete, None)] {
+        let (disk, version) = store();
+        let (reader, writer) = (opened_earlier(&disk), opened_earlier(&disk));
+        let overtake = |version: &BlobVersion| {
+            let (version, writer) = (version.clone(), opened_earlier(&disk));
+            disk.meanwhile(move || change(&writer, &version).unwrap());
+        };
+        overtake(&version);
+        assert_eq!(bytes(&reader, "a").as_deref(), after);
+        let version = match writer.read("a").unwrap() {
+            Some(blob) => blob.version,
+            None => writer.write("a", b"first", Expected::Absent).unwrap(),
+        };
+        overtake(&version);
+        let listed = reader.list("", None, 10).unwrap();
+        let expected = writer.read("a").unwrap().map(|blob| blob.version);
+        let found = listed.iter().find(|entry| entry.name == "a");
+        assert_eq!(found.map(|entry| &entry.version), expected.as_ref());
+    }
+}
+
 #[test]
 fn every_call_of_making_a_store_may_fail() {
     for fault in FAULTS {
