@@ -185,7 +185,7 @@ impl Folder {
     }
 
     /// The blob, as it is at this moment.
-    fn load(&self, name: &str) -> Result<Option<Blob>> {
+    pub(super) fn load(&self, name: &str) -> Result<Option<Blob>> {
         let longest = MAX_HEADER.saturating_add(self.max_blob_length);
         let Some(file) = self.read_blob_file(name, longest.saturating_add(1))? else {
             return Ok(None);

@@ -166,7 +166,13 @@ impl History {
         let reader = opened_earlier(disk);
         disk.observe(move |operations| {
             // While the writer is at it, the reader may find the lock taken.
-            let Ok(found) = reader.read(name) else { return };
+            // What it may list, it has seen as well.
+            let listed = reader.list(name, None, 1);
+            let found = match (reader.read(name), listed) {
+                (Ok(found), _) => found,
+                (Err(_), Ok(_)) => reader.load(name).unwrap(),
+                (Err(_), Err(_)) => return,
+            };
             let bytes = found.map(|blob| blob.bytes);
             let state = if bytes == next.map(content) {
                 before.len()
