@@ -210,12 +210,12 @@ fn every_sync_is_needed() {
     for point in points {
         let found = [
             one_process,
-            killed_while_making,
             killed_then_opened,
             killed_beside_another,
+            killed_while_making,
         ]
         .iter()
-        .find_map(|scenario| scenario(Some(point), true).err());
+        .find_map(|scenario| scenario(Some(point), false).err());
         let found = found.unwrap_or_else(|| panic!("nothing is lost without {point:?}"));
         println!("without {point:?}: {found}");
     }
