@@ -249,7 +249,7 @@ fn every_call_of_opening_a_store_may_fail() {
 fn a_full_disk() {
     let mut fulls = 0;
     for (name, after, change) in CHANGES {
-        for spare in (0..400).chain((400..41_000).step_by(997)) {
+        for spare in (0..400).step_by(3).chain((400..41_000).step_by(997)) {
             let (disk, version) = store();
             let store = opened_earlier(&disk);
             let before = bytes(&store, name);
@@ -274,7 +274,7 @@ fn a_full_disk() {
             assert!(bytes(&store, name).as_deref() == after);
         }
     }
-    assert!(fulls > 100, "{fulls}");
+    assert!(fulls > 50, "{fulls}");
 }
 
 #[test]

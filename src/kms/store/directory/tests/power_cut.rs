@@ -136,10 +136,10 @@ fn power_cuts_lose_nothing_that_a_read_only_process_saw_after_a_kill() {
 }
 
 /// Kills and power cuts in any order, one after another. `WAXSEAL_HISTORIES`
-/// says how many such histories, instead of 25.
+/// says how many such histories, instead of 150.
 #[test]
 fn random_histories() {
-    let histories = std::env::var("WAXSEAL_HISTORIES").map_or(25, |count| count.parse().unwrap());
+    let histories = std::env::var("WAXSEAL_HISTORIES").map_or(150, |count| count.parse().unwrap());
     for seed in 0..histories {
         random_history(seed).unwrap_or_else(|error| panic!("history {seed}: {error}"));
     }
