@@ -9,6 +9,8 @@ mod random;
 mod rust_crypto;
 mod secret;
 #[cfg(test)]
+mod tests;
+#[cfg(test)]
 mod wycheproof;
 
 use std::fmt;
