@@ -243,24 +243,36 @@ impl UnwrapFailures {
 
     /// Adds the cause for the encrypted data key of this index.
     pub fn push(&mut self, index: usize, edk: &EncryptedDataKey, cause: ProviderError) {
-        match self.0.iter_mut().find(|failure| failure.index == index) {
-            Some(failure) => failure.causes.push(cause),
-            None => self.0.push(UnwrapFailure {
-                index,
-                provider_id: shown(edk.provider_id().as_bytes()),
-                key_info: shown(edk.key_info()),
-                causes: vec![cause],
-            }),
+        match self.place(index) {
+            Ok(place) => self.0[place].causes.push(cause),
+            Err(place) => {
+                let failure = UnwrapFailure {
+                    index,
+                    provider_id: shown(edk.provider_id().as_bytes()),
+                    key_info: shown(edk.key_info()),
+                    causes: vec![cause],
+                };
+                self.0.insert(place, failure);
+            }
         }
+    }
+
+    /// Where the failure of this index is, or belongs. They are sorted, so
+    /// that a header of many encrypted data keys does not cost their square.
+    fn place(&self, index: usize) -> Result<usize, usize> {
+        self.0.binary_search_by_key(&index, |failure| failure.index)
     }
 
     /// Adds what another provider said of the same encrypted data keys. That a
     /// key is not one's own is worth saying only where nobody says more.
     pub(crate) fn merge(&mut self, other: UnwrapFailures) {
         for theirs in other.0 {
-            let Some(mine) = self.0.iter_mut().find(|mine| mine.index == theirs.index) else {
-                self.0.push(theirs);
-                continue;
+            let mine = match self.place(theirs.index) {
+                Ok(place) => &mut self.0[place],
+                Err(place) => {
+                    self.0.insert(place, theirs);
+                    continue;
+                }
             };
             mine.causes.extend(theirs.causes);
             let own = |cause: &ProviderError| cause.kind() != ProviderErrorKind::NotConfigured;
@@ -270,7 +282,6 @@ impl UnwrapFailures {
                 mine.causes.truncate(1);
             }
         }
-        self.0.sort_by_key(|failure| failure.index);
     }
 
     /// The failures, by the message's order.
@@ -313,3 +324,50 @@ impl fmt::Display for UnwrapFailures {
 }
 
 impl StdError for UnwrapFailures {}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn cause(kind: ProviderErrorKind) -> ProviderError {
+        ProviderError::new(ProviderOperation::Unwrap, kind, "a provider")
+    }
+
+    fn found(failures: &UnwrapFailures) -> Vec<(usize, usize)> {
+        let each = |failure: &UnwrapFailure| (failure.index, failure.causes.len());
+        failures.iter().map(each).collect()
+    }
+
+    #[test]
+    fn failures_stand_in_the_messages_order() {
+        let edk = EncryptedDataKey::new("p", "k", "c").unwrap();
+        let mut failures = UnwrapFailures::new();
+        for index in [2, 0, 1, 2] {
+            failures.push(index, &edk, cause(ProviderErrorKind::InvalidCiphertext));
+        }
+        assert_eq!(found(&failures), [(0, 1), (1, 1), (2, 2)]);
+    }
+
+    #[test]
+    fn merged_failures_say_more_than_not_configured() {
+        use ProviderErrorKind::{AccessDenied, NotConfigured, Unavailable};
+        let edk = EncryptedDataKey::new("p", "k", "c").unwrap();
+        let failures = |kinds: &[(usize, ProviderErrorKind)]| {
+            let mut failures = UnwrapFailures::new();
+            for (index, kind) in kinds {
+                failures.push(*index, &edk, cause(*kind));
+            }
+            failures
+        };
+        let mut all = failures(&[(1, NotConfigured), (3, Unavailable), (4, NotConfigured)]);
+        all.merge(failures(&[
+            (0, NotConfigured),
+            (1, AccessDenied),
+            (3, AccessDenied),
+            (4, NotConfigured),
+        ]));
+        assert_eq!(found(&all), [(0, 1), (1, 1), (3, 2), (4, 1)]);
+        assert_eq!(all.iter().nth(1).unwrap().causes[0].kind(), AccessDenied);
+        assert!(all.is_retryable());
+    }
+}
