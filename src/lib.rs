@@ -55,6 +55,7 @@
 //! - `test-util`: providers that count, fail and delay, a manual clock, a
 //!   replaceable random source, and the suite of behaviour that every
 //!   [`KeyProvider`] must pass.
+#![forbid(unsafe_code)]
 #![cfg_attr(docsrs, feature(doc_cfg))]
 
 mod client;
