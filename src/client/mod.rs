@@ -24,7 +24,7 @@ pub use inspect::{ContentLayout, UnverifiedHeader, inspect};
 pub use stream::{Authenticated, Decryptor, Encryptor, Unverified};
 
 use crate::context::EncryptionContext;
-use crate::crypto::Entropy;
+use crate::crypto::{Entropy, TAG_LENGTH};
 use crate::error::{Error, Result};
 use crate::materials::{
     DecryptionMaterials, DecryptionRequest, EncryptionRequest, MaterialsManager,
@@ -194,10 +194,10 @@ impl Client {
     /// Each way in which a message can be wrong has its variant of [`Error`];
     /// bytes after the message are [`Error::TrailingBytes`].
     pub async fn decrypt(&self, message: &[u8], context: &EncryptionContext) -> Result<Decrypted> {
-        let (decrypted, rest) = self.decrypt_prefix(message, context).await?;
+        let (header, materials) = self.authorize(message, context).await?;
+        let (mut decrypted, rest) = self.open_to_vec(message, header, materials)?;
         if !rest.is_empty() {
-            let mut plaintext = decrypted.plaintext;
-            plaintext.retreat(0);
+            decrypted.plaintext.retreat(0);
             return Err(Error::TrailingBytes);
         }
         Ok(decrypted)
@@ -213,10 +213,8 @@ impl Client {
         input: &'m [u8],
         context: &EncryptionContext,
     ) -> Result<(Decrypted, &'m [u8])> {
-        let opening = self.open_whole(input, context).await?;
-        let mut plaintext = Vec::with_capacity(opening.plaintext_at_most());
-        let (details, rest) = opening.run(&mut plaintext)?;
-        Ok((Decrypted { plaintext, details }, rest))
+        let (header, materials) = self.authorize(input, context).await?;
+        self.open_to_vec(input, header, materials)
     }
 
     /// Decrypts one whole message into the caller's buffer, and returns the
@@ -231,9 +229,9 @@ impl Client {
         context: &EncryptionContext,
         out: &mut [u8],
     ) -> Result<(usize, DecryptionDetails)> {
-        let opening = self.open_whole(message, context).await?;
+        let (header, materials) = self.authorize(message, context).await?;
         let mut buffer = Buffer::new(out);
-        let (details, rest) = opening.run(&mut buffer)?;
+        let (details, rest) = self.open_whole(message, header, materials, &mut buffer)?;
         if !rest.is_empty() {
             buffer.retreat(0);
             return Err(Error::TrailingBytes);
@@ -241,30 +239,48 @@ impl Client {
         Ok((buffer.length(), details))
     }
 
-    async fn open_whole<'m>(
+    /// Reads the header at the start of the input, and gets the data key.
+    async fn authorize(
         &self,
-        input: &'m [u8],
+        input: &[u8],
         context: &EncryptionContext,
-    ) -> Result<Opening<'m>> {
+    ) -> Result<(Header, DecryptionMaterials)> {
         let mut parser = HeaderParser::new(self.inner.settings.header_limits());
         parser.advance(input).map_err(whole)?;
         let header = parser.finish();
         let materials = self.decryption_materials(&header, context).await?;
-        let raw = &input[..header.length];
-        let settings = &self.inner.settings;
-        let opener = Opener::start(
-            settings,
-            &header,
-            raw,
-            &materials,
-            Release::EachFrame,
-            usize::MAX,
-        )?;
-        Ok(Opening {
-            opener,
-            rest: &input[header.length..],
-            details: DecryptionDetails::new(header, materials),
-        })
+        Ok((header, materials))
+    }
+
+    fn open_to_vec<'m>(
+        &self,
+        input: &'m [u8],
+        header: Header,
+        materials: DecryptionMaterials,
+    ) -> Result<(Decrypted, &'m [u8])> {
+        // Never less than the plaintext, and never more than the input.
+        let at_most = input.len().saturating_sub(header.length + TAG_LENGTH);
+        let mut plaintext = Vec::with_capacity(at_most);
+        let (details, rest) = self.open_whole(input, header, materials, &mut plaintext)?;
+        Ok((Decrypted { plaintext, details }, rest))
+    }
+
+    /// Opens the message at the start of the input with materials in hand;
+    /// leaves nothing in `out` of one that is not authentic.
+    fn open_whole<'m>(
+        &self,
+        input: &'m [u8],
+        header: Header,
+        materials: DecryptionMaterials,
+        out: &mut impl Output,
+    ) -> Result<(DecryptionDetails, &'m [u8])> {
+        let (raw, body) = input
+            .split_at_checked(header.length)
+            .ok_or(Error::Truncated)?;
+        let (settings, release) = (&self.inner.settings, Release::EachFrame);
+        let mut opener = Opener::start(settings, &header, raw, &materials, release, usize::MAX)?;
+        let consumed = opener.open_all(body, out).inspect_err(|_| out.retreat(0))?;
+        Ok((DecryptionDetails::new(header, materials), &body[consumed..]))
     }
 
     /// Checks what can be checked without a key, and gets the data key.
@@ -301,30 +317,6 @@ fn whole(error: ReadError) -> Error {
     match error {
         ReadError::Incomplete(_) => Error::Truncated,
         ReadError::Invalid(error) => error,
-    }
-}
-
-/// A whole message whose header is authentic.
-struct Opening<'m> {
-    opener: Opener,
-    rest: &'m [u8],
-    details: DecryptionDetails,
-}
-
-impl<'m> Opening<'m> {
-    /// Never less than the plaintext, and never more than the input.
-    fn plaintext_at_most(&self) -> usize {
-        self.rest.len().saturating_sub(crate::crypto::TAG_LENGTH)
-    }
-
-    fn run(mut self, out: &mut impl Output) -> Result<(DecryptionDetails, &'m [u8])> {
-        match self.opener.open_all(self.rest, out) {
-            Ok(consumed) => Ok((self.details, &self.rest[consumed..])),
-            Err(error) => {
-                out.retreat(0);
-                Err(error)
-            }
-        }
     }
 }
 
