@@ -82,6 +82,7 @@ const CONTEXTS: [(&str, Pairs<'_>); 6] = [
     (
         "prefixes-context",
         &[
+            ("", "0"),
             ("k", "1"),
             ("kk", ""),
             ("k\u{0}", "2"),
