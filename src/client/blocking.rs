@@ -275,7 +275,7 @@ impl<M: ReleaseMode> Decryptor<M> {
 }
 
 /// Drives a future on this thread: usually it is ready at its first poll.
-fn block_on<T>(future: impl Future<Output = T>) -> T {
+pub(crate) fn block_on<T>(future: impl Future<Output = T>) -> T {
     struct Unpark(Thread);
 
     impl Wake for Unpark {
