@@ -59,6 +59,9 @@
 #![cfg_attr(docsrs, feature(doc_cfg))]
 
 mod client;
+// Nothing else takes time yet; what does drops the condition here and below.
+#[cfg(feature = "test-util")]
+mod clock;
 mod context;
 mod crypto;
 mod error;
@@ -77,6 +80,9 @@ pub use client::{
     Authenticated, Client, ClientBuilder, ContentLayout, Decrypted, DecryptionDetails, Decryptor,
     Encryptor, PreparedEncryption, Unverified, UnverifiedHeader, blocking, inspect,
 };
+#[cfg(feature = "test-util")]
+#[cfg_attr(docsrs, doc(cfg(feature = "test-util")))]
+pub use clock::{Clock, SystemClock};
 pub use context::{ContextIter, EncryptionContext};
 pub use crypto::{CryptoBackend, RandomError, SecretBytes, SecureRandom};
 pub use error::{Error, FormatError, MaterialsError, Result};
