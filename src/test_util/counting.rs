@@ -28,7 +28,7 @@ use crate::provider::{
 /// assert_eq!(provider.counts().total(), 2);
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
-pub struct CountingProvider<P: ?Sized> {
+pub struct CountingProvider<P> {
     counts: Arc<Counters>,
     inner: Arc<P>,
 }
@@ -150,7 +150,7 @@ impl<P: KeyProvider> CountingProvider<P> {
     }
 }
 
-impl<P: ?Sized> CountingProvider<P> {
+impl<P> CountingProvider<P> {
     /// The counts as they are now.
     pub fn counts(&self) -> ProviderCounts {
         self.counts.change(|counts| *counts)
@@ -162,7 +162,7 @@ impl<P: ?Sized> CountingProvider<P> {
     }
 }
 
-impl<P: KeyProvider + ?Sized> KeyProvider for CountingProvider<P> {
+impl<P: KeyProvider> KeyProvider for CountingProvider<P> {
     fn identity(&self) -> ProviderIdentity {
         self.counts.identities.fetch_add(1, Ordering::Relaxed);
         self.inner.identity()
@@ -196,7 +196,7 @@ impl<P: KeyProvider + ?Sized> KeyProvider for CountingProvider<P> {
     }
 }
 
-impl<P: ?Sized> Clone for CountingProvider<P> {
+impl<P> Clone for CountingProvider<P> {
     fn clone(&self) -> Self {
         CountingProvider {
             counts: self.counts.clone(),
@@ -205,7 +205,7 @@ impl<P: ?Sized> Clone for CountingProvider<P> {
     }
 }
 
-impl<P: ?Sized> fmt::Debug for CountingProvider<P> {
+impl<P> fmt::Debug for CountingProvider<P> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_tuple("CountingProvider")
             .field(&self.counts())

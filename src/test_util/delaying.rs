@@ -38,7 +38,7 @@ use crate::provider::{
 /// })?;
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
-pub struct DelayingProvider<P: ?Sized> {
+pub struct DelayingProvider<P> {
     shared: Arc<Shared>,
     inner: Arc<P>,
 }
@@ -170,7 +170,7 @@ impl<P: KeyProvider> DelayingProvider<P> {
     }
 }
 
-impl<P: ?Sized> DelayingProvider<P> {
+impl<P> DelayingProvider<P> {
     /// How long the calls from now on wait.
     pub fn set(&self, delay: Delay) {
         self.shared.gate().delay = delay;
@@ -211,7 +211,7 @@ impl<P: ?Sized> DelayingProvider<P> {
     }
 }
 
-impl<P: KeyProvider + ?Sized> KeyProvider for DelayingProvider<P> {
+impl<P: KeyProvider> KeyProvider for DelayingProvider<P> {
     fn identity(&self) -> ProviderIdentity {
         self.inner.identity()
     }
@@ -250,7 +250,7 @@ impl<P: KeyProvider + ?Sized> KeyProvider for DelayingProvider<P> {
     }
 }
 
-impl<P: ?Sized> Clone for DelayingProvider<P> {
+impl<P> Clone for DelayingProvider<P> {
     fn clone(&self) -> Self {
         DelayingProvider {
             shared: self.shared.clone(),
@@ -259,7 +259,7 @@ impl<P: ?Sized> Clone for DelayingProvider<P> {
     }
 }
 
-impl<P: ?Sized> fmt::Debug for DelayingProvider<P> {
+impl<P> fmt::Debug for DelayingProvider<P> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let gate = self.shared.gate();
         f.debug_struct("DelayingProvider")

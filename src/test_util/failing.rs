@@ -33,7 +33,7 @@ use crate::provider::{
 /// assert!(client.encrypt(b"attack at dawn", &context).is_ok());
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
-pub struct FailingProvider<P: ?Sized> {
+pub struct FailingProvider<P> {
     state: Arc<Mutex<State>>,
     inner: Arc<P>,
 }
@@ -86,7 +86,7 @@ impl<P: KeyProvider> FailingProvider<P> {
     }
 }
 
-impl<P: ?Sized> FailingProvider<P> {
+impl<P> FailingProvider<P> {
     /// Every call fails from now on.
     pub fn fail(&self, kind: ProviderErrorKind) {
         self.state().plan = Plan::Always(kind);
@@ -140,14 +140,14 @@ impl<P: ?Sized> FailingProvider<P> {
     }
 }
 
-impl<P: KeyProvider + ?Sized> FailingProvider<P> {
+impl<P: KeyProvider> FailingProvider<P> {
     fn error(&self, operation: ProviderOperation, kind: ProviderErrorKind) -> ProviderError {
         ProviderError::new(operation, kind, self.inner.identity().label())
             .with_source("it was told to fail")
     }
 }
 
-impl<P: KeyProvider + ?Sized> KeyProvider for FailingProvider<P> {
+impl<P: KeyProvider> KeyProvider for FailingProvider<P> {
     fn identity(&self) -> ProviderIdentity {
         self.inner.identity()
     }
@@ -190,7 +190,7 @@ impl<P: KeyProvider + ?Sized> KeyProvider for FailingProvider<P> {
     }
 }
 
-impl<P: ?Sized> Clone for FailingProvider<P> {
+impl<P> Clone for FailingProvider<P> {
     fn clone(&self) -> Self {
         FailingProvider {
             state: self.state.clone(),
@@ -199,7 +199,7 @@ impl<P: ?Sized> Clone for FailingProvider<P> {
     }
 }
 
-impl<P: ?Sized> fmt::Debug for FailingProvider<P> {
+impl<P> fmt::Debug for FailingProvider<P> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_tuple("FailingProvider")
             .field(&*self.state())

@@ -12,7 +12,7 @@ use crate::crypto::{CryptoBackend, RandomError, SecureRandom};
 ///
 /// The bytes are those of 64-bit numbers that count up, big-endian, and do not
 /// depend on how they are drawn: a run of draws gives what one long draw gives.
-/// Draws of eight bytes and more never repeat. Clones share one counter.
+/// Draws of sixteen bytes and more never repeat. Clones share one counter.
 ///
 /// ```
 /// use std::sync::Arc;

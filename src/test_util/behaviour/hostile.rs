@@ -26,7 +26,8 @@ pub(super) async fn reports_what_it_unwrapped(subject: &Subject<'_>) -> Outcome 
             );
             ensure!(
                 identities.contains(&unwrapped.provider),
-                "{what}: '{}' is reported as the provider, which is none of {identities:?}",
+                "{what}: '{}' is reported as the provider, and none of {identities:?} is it; one \
+                 made of others needs CheckOptions::made_of",
                 unwrapped.provider
             );
             ensure!(!unwrapped.key.is_empty(), "{what}: no key is named");
