@@ -81,8 +81,9 @@ impl Input {
 
     /// What it means that a message's header cannot be read from it.
     pub(crate) fn not_opened(&self, action: Action, error: io::Error) -> Failure {
+        let ended = error.kind() == io::ErrorKind::UnexpectedEof;
         let failure = Failure::read(action, &self.name, error);
-        if self.is_empty {
+        if ended && self.is_empty {
             return failure.with_hint("the input is empty");
         }
         failure
