@@ -181,7 +181,7 @@ fn the_default_limit() {
     let body = waxseal::inspect(&message).unwrap().header_length();
     // Final frame: end marker, sequence number, IV, length.
     let length = body + 4 + 4 + 12;
-    message[length..length + 4].copy_from_slice(&(64u32 << 20).to_be_bytes());
+    message[length..length + 4].copy_from_slice(&((64u32 << 20) + 1).to_be_bytes());
     tool.pipe(with_key(&["decrypt"]), &message)
         .failed(1, &["allows 67108864"]);
 }
