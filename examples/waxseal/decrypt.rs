@@ -78,20 +78,25 @@ pub(crate) fn run(args: &Args) -> Result<(), Failure> {
 
     let is_stream = destination.is_stream();
     let mut output = destination.create(Contents::Plaintext)?;
+    input.tell_if_terminal();
     input.show_progress(&output);
     let failed = |error| Failure::read(ACTION, &name, error);
     if is_stream && !args.allow_unverified {
-        let reader = client
-            .decrypt_reader(&mut input, &context)
-            .map_err(failed)?;
+        let opened = client.decrypt_reader(&mut input, &context);
+        let reader = match opened {
+            Ok(reader) => reader,
+            Err(error) => return Err(input.not_opened(ACTION, error)),
+        };
         let signed = reader.header().is_some_and(|header| header.is_signed());
         let failed = |error| held_back(signed, &name, error);
         output.copy_from(reader, failed)?;
     } else {
         // A file gets its name only when the signature has been verified.
-        let reader = client
-            .decrypt_reader_unverified(&mut input, &context)
-            .map_err(failed)?;
+        let opened = client.decrypt_reader_unverified(&mut input, &context);
+        let reader = match opened {
+            Ok(reader) => reader,
+            Err(error) => return Err(input.not_opened(ACTION, error)),
+        };
         if is_stream && reader.header().is_some_and(|header| header.is_signed()) {
             say("warning: the signature is verified at the end; \
                  trust the output only if the exit code is 0");
@@ -104,18 +109,17 @@ pub(crate) fn run(args: &Args) -> Result<(), Failure> {
 
 /// What the reader of a message met that is held back if it is signed.
 fn held_back(signed: bool, name: &str, error: io::Error) -> Failure {
-    let too_long = error
+    let limit = error
         .get_ref()
         .and_then(|inner| inner.downcast_ref::<Error>())
-        .is_some_and(|inner| matches!(inner, Error::BufferLimit { .. }));
-    let failure = Failure::read(ACTION, name, error);
-    if signed && too_long {
-        return failure.with_hint(
-            "a signed message is held back from standard output until its signature is \
-             verified: write to a file with -o, or give --allow-unverified",
-        );
+        .filter(|inner| signed && matches!(inner, Error::BufferLimit { .. }));
+    match limit {
+        Some(limit) => Failure::message(format!(
+            "cannot decrypt {name}: {limit}; a signed message is held back from standard output \
+             until its signature is verified: write to a file with -o, or give --allow-unverified"
+        )),
+        None => Failure::read(ACTION, name, error),
     }
-    failure
 }
 
 fn without_extension(input: &Path) -> Result<PathBuf, Failure> {

@@ -66,8 +66,8 @@ pub(crate) fn make_once(file: &Path) -> Result<(), Failure> {
     match create_private(file, key.expose()) {
         Ok(()) => {
             say(&format!(
-                "made the default key {}, which what you encrypt without --key needs: \
-                 keep a copy in a safe place, whoever loses it loses the data",
+                "made the default key {}; all that is encrypted without --key needs it: \
+                 keep a copy in a safe place, because whoever loses it loses the data",
                 quoted(file)
             ));
             Ok(())

@@ -86,6 +86,7 @@ pub(crate) fn run(args: &Args) -> Result<(), Failure> {
         .encryptor(&context, input.length())
         .map_err(refused)?;
 
+    input.tell_if_terminal();
     input.show_progress(&output);
     output.copy_from(EncryptReader::new(&mut input, encryptor), |error| {
         Failure::read(ACTION, &name, error)

@@ -6,7 +6,7 @@ use std::fs::{self, File, Metadata, Permissions};
 use std::io::{self, IsTerminal, Read, Write};
 use std::path::{Path, PathBuf};
 
-use crate::failure::{Failure, say};
+use crate::failure::{Action, Failure, say};
 use crate::interrupt::Unfinished;
 use crate::progress::Progress;
 
@@ -33,6 +33,7 @@ pub(crate) struct Input {
     metadata: Metadata,
     length: Option<u64>,
     progress: Option<Progress>,
+    is_empty: bool,
 }
 
 impl Input {
@@ -45,9 +46,6 @@ impl Input {
             quoted(path)
         };
         let opened = if standard {
-            if io::stdin().is_terminal() {
-                say("reading from the terminal; Ctrl-D at the start of a line ends the input");
-            }
             unbuffered(&io::stdin())
         } else {
             File::open(path)
@@ -67,6 +65,7 @@ impl Input {
             name,
             metadata,
             progress: None,
+            is_empty: true,
         })
     }
 
@@ -78,6 +77,23 @@ impl Input {
     /// How many bytes will come, where that is known.
     pub(crate) fn length(&self) -> Option<u64> {
         self.length
+    }
+
+    /// What it means that a message's header cannot be read from it.
+    pub(crate) fn not_opened(&self, action: Action, error: io::Error) -> Failure {
+        let ended = error.kind() == io::ErrorKind::UnexpectedEof;
+        let failure = Failure::read(action, &self.name, error);
+        if ended && self.is_empty {
+            return failure.with_hint("the input is empty");
+        }
+        failure
+    }
+
+    /// Tells a user who may not know that a program waits for them.
+    pub(crate) fn tell_if_terminal(&self) {
+        if self.file.is_terminal() {
+            say("reading from the terminal; Ctrl-D at the start of a line ends the input");
+        }
     }
 
     /// Shows on the terminal how much has been read, where that is wanted.
@@ -96,6 +112,7 @@ impl Input {
 impl Read for Input {
     fn read(&mut self, out: &mut [u8]) -> io::Result<usize> {
         let read = self.file.read(out)?;
+        self.is_empty &= read == 0;
         if let Some(progress) = &mut self.progress {
             progress.advance(read);
         }
@@ -361,7 +378,10 @@ fn temporary(path: &Path, mode: u32) -> io::Result<tempfile::NamedTempFile> {
     builder.permissions(std::os::unix::fs::PermissionsExt::from_mode(mode));
     #[cfg(not(unix))]
     let _ = mode;
-    builder.tempfile_in(folder_of(path))
+    // Asked first, because the builder's own error names the temporary file.
+    let folder = folder_of(path);
+    fs::metadata(folder)?;
+    builder.tempfile_in(folder)
 }
 
 fn folder_of(path: &Path) -> &Path {

@@ -32,6 +32,7 @@ pub(crate) struct Args {
 
 pub(crate) fn run(args: &Args) -> Result<(), Failure> {
     let mut input = Input::open(&args.input)?;
+    input.tell_if_terminal();
     let header = read_header(&mut input)?;
     let text = if args.json {
         format!("{}\n", to_json(&header))
@@ -46,13 +47,12 @@ pub(crate) fn run(args: &Args) -> Result<(), Failure> {
 
 /// Reads no more than it takes: what follows may be endless.
 fn read_header(input: &mut Input) -> Result<UnverifiedHeader, Failure> {
-    let name = input.name().to_owned();
-    let refused = |error: &Error| Failure::library(ACTION, &name, error);
     let mut bytes = Vec::new();
     loop {
         let start = bytes.len();
         if start >= LONGEST {
-            return Err(refused(&Error::HeaderTooLong { limit: LONGEST }));
+            let error = Error::HeaderTooLong { limit: LONGEST };
+            return Err(input.not_opened(ACTION, error.into()));
         }
         // Twice as much each time, so that a long header is not looked at too
         // often.
@@ -63,13 +63,13 @@ fn read_header(input: &mut Input) -> Result<UnverifiedHeader, Failure> {
                 bytes.truncate(start);
                 continue;
             }
-            Err(error) => return Err(Failure::read(ACTION, &name, error)),
+            Err(error) => return Err(input.not_opened(ACTION, error)),
         };
         bytes.truncate(start + read);
         match waxseal::inspect(&bytes) {
             Ok(header) => return Ok(header),
             Err(Error::Truncated) if read > 0 => {}
-            Err(error) => return Err(refused(&error)),
+            Err(error) => return Err(input.not_opened(ACTION, error.into())),
         }
     }
 }

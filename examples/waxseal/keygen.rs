@@ -37,7 +37,7 @@ pub(crate) fn run(args: &Args) -> Result<(), Failure> {
         _ => Failure::write(&name, &error),
     })?;
     say(&format!(
-        "made the key {name}: keep a copy in a safe place, whoever loses it loses the data"
+        "made the key {name}: keep a copy in a safe place, because whoever loses it loses the data"
     ));
     Ok(())
 }
