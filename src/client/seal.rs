@@ -188,22 +188,23 @@ impl Sealer {
     }
 }
 
+/// The longest plaintext whose message's length 64 bits hold: 2^32 frames
+/// take 2^37 bytes beside it, and no header takes 2^37.
+const LONGEST_PLAINTEXT: u64 = u64::MAX - (1 << 38);
+
 /// Bytes of the body and the footer. The final frame is full where the
 /// plaintext is a multiple of the frame length, as AWS's newer writers have
 /// it.
 pub(super) fn body_length(suite: AlgorithmSuite, frame_length: u32, plaintext: u64) -> Result<u64> {
-    let frame_length = u64::from(frame_length.max(1));
-    let regular = plaintext.saturating_sub(1) / frame_length;
-    if regular >= SEQUENCE_NUMBER_END.into() {
+    let regular = plaintext.saturating_sub(1) / u64::from(frame_length.max(1));
+    if regular >= SEQUENCE_NUMBER_END.into() || plaintext > LONGEST_PLAINTEXT {
         return Err(Error::TooManyFrames);
     }
-    // Below 2^32 × 2^33 + 2^33.
-    let frames = regular * (frame_length + FrameHead::REGULAR_OVERHEAD as u64);
-    let last = FrameHead::FINAL_OVERHEAD as u64 + (plaintext - regular * frame_length);
+    let frames = regular * FrameHead::REGULAR_OVERHEAD as u64 + FrameHead::FINAL_OVERHEAD as u64;
     let footer = suite
         .signature()
         .map_or(0, |curve| FOOTER_OVERHEAD + curve.signature_length());
-    Ok(frames + last + footer as u64)
+    Ok(plaintext + frames + footer as u64)
 }
 
 /// Bytes of a message's header, for a caller's context and the encrypted data

@@ -135,6 +135,48 @@ macro_rules! pushes {
 pushes!(Authenticated);
 pushes!(Unverified);
 
+/// Every way to write refuses for this reason.
+#[track_caller]
+pub fn refuses_to_write(client: &Client, context: &EncryptionContext, expected: impl Fn(&Error)) {
+    expected(&ready(client.encrypt(b"text", context)).unwrap_err());
+    expected(&ready(client.encrypt_into(b"text", context, &mut [0; 2000])).unwrap_err());
+    expected(&ready(client.prepare(context, None)).unwrap_err());
+    expected(&ready(client.encryptor(context, None)).unwrap_err());
+    let blocking = client.blocking();
+    expected(&blocking.encrypt(b"text", context).unwrap_err());
+    expected(
+        &blocking
+            .encrypt_writer(Vec::new(), context)
+            .map(drop)
+            .unwrap_err(),
+    );
+}
+
+/// Every way to read refuses for this reason, releasing nothing.
+#[track_caller]
+pub fn refuses_to_read(
+    client: &Client,
+    context: &EncryptionContext,
+    message: &[u8],
+    expected: impl Fn(&Error),
+) {
+    expected(&ready(client.decrypt(message, context)).unwrap_err());
+    expected(&ready(client.decrypt_prefix(message, context)).unwrap_err());
+    let mut buffer = vec![0; message.len()];
+    expected(&ready(client.decrypt_into(message, context, &mut buffer)).unwrap_err());
+    assert!(buffer.iter().all(|byte| *byte == 0));
+    for mode in MODES {
+        for size in [1, 7, usize::MAX] {
+            let (released, outcome) = stream(client, context, message, size, mode);
+            assert!(released.is_empty());
+            expected(&outcome.unwrap_err());
+        }
+    }
+    let reader = client.blocking().decrypt_reader(message, context);
+    let error = reader.map(drop).unwrap_err();
+    expected(&error.downcast().expect("the library's error"));
+}
+
 /// A case of the project's own vectors: client, message and plaintext (none
 /// where it must not decrypt).
 pub struct Vector {

@@ -2,13 +2,14 @@
 
 use std::future::Future;
 use std::pin::Pin;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex};
 use std::task::{Context, Poll};
 
 use waxseal::{
-    EncryptedDataKey, GenerateDataKey, GeneratedDataKey, KeyProvider, ProviderFuture,
-    ProviderIdentity, SecretBytes, UnwrapDataKey, UnwrapFailures, UnwrappedDataKey, WrapDataKey,
+    EncryptedDataKey, GenerateDataKey, GeneratedDataKey, KeyProvider, ProviderError,
+    ProviderErrorKind, ProviderFuture, ProviderIdentity, ProviderOperation, SecretBytes,
+    UnwrapDataKey, UnwrapFailures, UnwrappedDataKey, WrapDataKey,
 };
 
 /// Hands out a data key that the test knows, and opens every message with it.
@@ -129,5 +130,136 @@ impl<P: KeyProvider> KeyProvider for Slow<P> {
             self.wait().await;
             self.inner.unwrap_data_key(request).await
         })
+    }
+}
+
+/// Another provider, and the data key that it unwrapped last.
+pub struct Spy<P> {
+    pub inner: P,
+    pub data_key: Arc<Mutex<Vec<u8>>>,
+}
+
+impl<P> Spy<P> {
+    pub fn new(inner: P) -> Self {
+        Spy {
+            inner,
+            data_key: Arc::default(),
+        }
+    }
+}
+
+impl<P: KeyProvider> KeyProvider for Spy<P> {
+    fn identity(&self) -> ProviderIdentity {
+        self.inner.identity()
+    }
+
+    fn generate_data_key<'a>(
+        &'a self,
+        request: GenerateDataKey<'a>,
+    ) -> ProviderFuture<'a, GeneratedDataKey> {
+        self.inner.generate_data_key(request)
+    }
+
+    fn unwrap_data_key<'a>(
+        &'a self,
+        request: UnwrapDataKey<'a>,
+    ) -> ProviderFuture<'a, UnwrappedDataKey, UnwrapFailures> {
+        Box::pin(async move {
+            let unwrapped = self.inner.unwrap_data_key(request).await?;
+            *self.data_key.lock().expect("a lock") = unwrapped.data_key.expose().to_vec();
+            Ok(unwrapped)
+        })
+    }
+}
+
+/// Answers as it is told, right or wrong.
+pub struct Answers {
+    /// `None` for an error.
+    pub data_key: Option<Vec<u8>>,
+    pub encrypted_data_keys: Vec<EncryptedDataKey>,
+    pub index: usize,
+    pub kind: ProviderErrorKind,
+}
+
+impl Answers {
+    /// Fails with [`ProviderErrorKind::Unavailable`] whatever is asked.
+    pub fn nothing() -> Self {
+        Answers::kind(ProviderErrorKind::Unavailable)
+    }
+
+    /// Fails with this kind whatever is asked.
+    pub fn kind(kind: ProviderErrorKind) -> Self {
+        Answers {
+            data_key: None,
+            encrypted_data_keys: Vec::new(),
+            index: 0,
+            kind,
+        }
+    }
+
+    /// Gives this data key whatever the suite.
+    pub fn data_key(data_key: Vec<u8>) -> Self {
+        Answers {
+            data_key: Some(data_key),
+            encrypted_data_keys: vec![Fixed::encrypted_data_key()],
+            ..Answers::nothing()
+        }
+    }
+
+    fn error(&self, operation: ProviderOperation) -> ProviderError {
+        ProviderError::new(operation, self.kind, "answers").with_key("its key")
+    }
+}
+
+impl KeyProvider for Answers {
+    fn identity(&self) -> ProviderIdentity {
+        ProviderIdentity::new("answers", &[])
+    }
+
+    fn generate_data_key<'a>(
+        &'a self,
+        _request: GenerateDataKey<'a>,
+    ) -> ProviderFuture<'a, GeneratedDataKey> {
+        let answer = match &self.data_key {
+            Some(data_key) => Ok(GeneratedDataKey::new(
+                SecretBytes::copy_from(data_key),
+                self.encrypted_data_keys.clone(),
+            )),
+            None => Err(self.error(ProviderOperation::Generate)),
+        };
+        Box::pin(std::future::ready(answer))
+    }
+
+    fn wrap_data_key<'a>(
+        &'a self,
+        _request: WrapDataKey<'a>,
+    ) -> ProviderFuture<'a, Vec<EncryptedDataKey>> {
+        let answer = match &self.data_key {
+            Some(_) => Ok(self.encrypted_data_keys.clone()),
+            None => Err(self.error(ProviderOperation::Wrap)),
+        };
+        Box::pin(std::future::ready(answer))
+    }
+
+    fn unwrap_data_key<'a>(
+        &'a self,
+        request: UnwrapDataKey<'a>,
+    ) -> ProviderFuture<'a, UnwrappedDataKey, UnwrapFailures> {
+        let answer = match &self.data_key {
+            Some(data_key) => Ok(UnwrappedDataKey::new(
+                SecretBytes::copy_from(data_key),
+                self.index,
+                self.identity(),
+                "its key",
+            )),
+            None => {
+                let mut failures = UnwrapFailures::new();
+                for (index, edk) in request.encrypted_data_keys().iter().enumerate() {
+                    failures.push(index, edk, self.error(ProviderOperation::Unwrap));
+                }
+                Err(failures)
+            }
+        };
+        Box::pin(std::future::ready(answer))
     }
 }
