@@ -178,6 +178,10 @@ impl HeaderParser {
 
     /// Goes on as far as the bytes go, which are all those that came so far.
     pub(crate) fn advance(&mut self, bytes: &[u8]) -> Result<(), ReadError> {
+        // Bytes beyond the limit are not looked at, so that the error does not
+        // depend on how many of them are there already.
+        let limit = self.limits.max_length;
+        let bytes = &bytes[..bytes.len().min(limit)];
         while !matches!(self.step, Step::Done) {
             let mut reader = Reader::at(bytes, self.position);
             let read = match self.step {
@@ -187,18 +191,12 @@ impl HeaderParser {
                 Step::Edks => self.edk(&mut reader),
                 Step::End | Step::Done => self.end(&mut reader),
             };
-            let end = match &read {
-                Ok(_) => reader.position() as u64,
-                Err(ReadError::Incomplete(incomplete)) => incomplete.needed,
-                Err(ReadError::Invalid(_)) => 0,
-            };
-            if end > self.limits.max_length as u64 {
-                return Err(Error::HeaderTooLong {
-                    limit: self.limits.max_length,
+            self.step = match read {
+                Err(ReadError::Incomplete(incomplete)) if incomplete.needed > limit as u64 => {
+                    return Err(Error::HeaderTooLong { limit }.into());
                 }
-                .into());
-            }
-            self.step = read?;
+                read => read?,
+            };
             self.position = reader.position();
         }
         Ok(())
