@@ -269,12 +269,11 @@ fn read_context(bytes: &[u8]) -> Result<EncryptionContext, FormatError> {
     for _ in 0..reader.u16().map_err(incomplete)? {
         let key = text(reader.u16_prefixed().map_err(incomplete)?)?;
         let value = text(reader.u16_prefixed().map_err(incomplete)?)?;
-        if context.contains_key(key) {
+        if context.insert(key, value).is_some() {
             return Err(FormatError::DuplicateContextKey {
                 key: key.to_owned(),
             });
         }
-        context.insert(key, value);
     }
     if !reader.is_at_end() {
         return Err(FormatError::ContextLength);
