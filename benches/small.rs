@@ -246,11 +246,11 @@ fn print(
     parts: usize,
 ) {
     println!("{name}");
-    for client in 1..3 {
+    for (client, contender) in contenders.iter().enumerate().take(3).skip(1) {
         let ratio = measured.ratio(client, 0);
         println!(
             "  {:20} {:7.0} ns, floor {:7.0} ns, ratio {ratio}, {}",
-            contenders[client].name(),
+            contender.name(),
             measured.time(client),
             measured.time(0),
             GOAL.verdict(ratio)

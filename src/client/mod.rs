@@ -194,7 +194,8 @@ impl Client {
     /// Each way in which a message can be wrong has its variant of [`Error`];
     /// bytes after the message are [`Error::TrailingBytes`].
     pub async fn decrypt(&self, message: &[u8], context: &EncryptionContext) -> Result<Decrypted> {
-        let (header, materials) = self.authorize(message, context).await?;
+        let header = self.read_header(message)?;
+        let materials = self.decryption_materials(&header, context).await?;
         let (mut decrypted, rest) = self.open_to_vec(message, header, materials)?;
         if !rest.is_empty() {
             decrypted.plaintext.retreat(0);
@@ -213,7 +214,8 @@ impl Client {
         input: &'m [u8],
         context: &EncryptionContext,
     ) -> Result<(Decrypted, &'m [u8])> {
-        let (header, materials) = self.authorize(input, context).await?;
+        let header = self.read_header(input)?;
+        let materials = self.decryption_materials(&header, context).await?;
         self.open_to_vec(input, header, materials)
     }
 
@@ -229,7 +231,8 @@ impl Client {
         context: &EncryptionContext,
         out: &mut [u8],
     ) -> Result<(usize, DecryptionDetails)> {
-        let (header, materials) = self.authorize(message, context).await?;
+        let header = self.read_header(message)?;
+        let materials = self.decryption_materials(&header, context).await?;
         let mut buffer = Buffer::new(out);
         let (details, rest) = self.open_whole(message, header, materials, &mut buffer)?;
         if !rest.is_empty() {
@@ -239,17 +242,10 @@ impl Client {
         Ok((buffer.length(), details))
     }
 
-    /// Reads the header at the start of the input, and gets the data key.
-    async fn authorize(
-        &self,
-        input: &[u8],
-        context: &EncryptionContext,
-    ) -> Result<(Header, DecryptionMaterials)> {
+    fn read_header(&self, input: &[u8]) -> Result<Header> {
         let mut parser = HeaderParser::new(self.inner.settings.header_limits());
         parser.advance(input).map_err(whole)?;
-        let header = parser.finish();
-        let materials = self.decryption_materials(&header, context).await?;
-        Ok((header, materials))
+        Ok(parser.finish())
     }
 
     fn open_to_vec<'m>(
