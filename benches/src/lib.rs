@@ -30,10 +30,9 @@ pub struct Session {
 enum Depth {
     Full,
     Quick,
-    /// Everything once, to see that it works: without `cargo bench`.
-    Once,
-    /// Criterion lists its functions, and nothing is measured.
-    List,
+    /// Nothing is measured: Criterion lists its functions, or (without
+    /// `cargo bench`) runs each once to see that it works.
+    Nothing,
 }
 
 /// Something to measure, on state that all contenders share.
@@ -98,10 +97,9 @@ impl Session {
                 text => filter = Some(text.to_owned()),
             }
         }
-        let depth = match (list, test || !bench, quick) {
-            (true, ..) => Depth::List,
-            (_, true, _) => Depth::Once,
-            (.., true) => Depth::Quick,
+        let depth = match (list || test || !bench, quick) {
+            (true, _) => Depth::Nothing,
+            (_, true) => Depth::Quick,
             _ => Depth::Full,
         };
         let criterion = Criterion::default()
@@ -117,9 +115,13 @@ impl Session {
         }
     }
 
-    /// Lets the contenders take turns, and prints what comes out: the first is
-    /// what the others are held against. `None` where the command line's
-    /// filter leaves this out.
+    /// Whether anything is measured, and not just run or listed.
+    pub fn measures(&self) -> bool {
+        self.depth != Depth::Nothing
+    }
+
+    /// Lets the contenders take turns. `None` where the command line leaves
+    /// this out.
     pub fn measure<S>(
         &self,
         name: &str,
@@ -127,22 +129,19 @@ impl Session {
         contenders: &mut [Contender<'_, S>],
     ) -> Option<Measured> {
         let chosen = |filter: &String| name.contains(filter.as_str());
-        if self.depth == Depth::List || !self.filter.iter().all(chosen) {
+        if !self.filter.iter().all(chosen) {
             return None;
         }
-        let iterations: Vec<u64> = contenders
-            .iter_mut()
-            .map(|contender| match self.depth {
-                Depth::Once => 1,
-                _ => contender.iterations(shared),
-            })
-            .collect();
-        let mut nanoseconds = vec![Vec::new(); contenders.len()];
         let (budget, least) = match self.depth {
             Depth::Full => (Duration::from_secs(3), 15),
             Depth::Quick => (Duration::from_millis(500), 7),
-            Depth::Once | Depth::List => (Duration::ZERO, 1),
+            Depth::Nothing => return None,
         };
+        let iterations: Vec<u64> = contenders
+            .iter_mut()
+            .map(|contender| contender.iterations(shared))
+            .collect();
+        let mut nanoseconds = vec![Vec::new(); contenders.len()];
         let start = Instant::now();
         for round in 0.. {
             if round >= least && start.elapsed() > budget {
