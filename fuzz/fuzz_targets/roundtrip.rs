@@ -15,7 +15,7 @@ use waxseal::{
 };
 use waxseal_fuzz::caller::{Caller, Keys, RawKey, context, kind};
 use waxseal_fuzz::model::{self, Kind, Way};
-use waxseal_fuzz::primitives::SUITES;
+use waxseal_fuzz::primitives::{Curve, SUITES, Suite};
 use waxseal_fuzz::random::Seeded;
 use waxseal_fuzz::tape::{self, Coded, Cuts, Pair, Tape, Text};
 
@@ -38,8 +38,9 @@ struct Input {
     /// How often the random source answers; 0 stands for always.
     random_calls: u8,
     plaintext: Text,
-    /// 0 stands for none; else one more than it is.
+    /// 0 stands for none; else one more than it is, shifted.
     plaintext_bound: u32,
+    bound_shift: u8,
     cuts: Cuts,
     way: u8,
     /// Which provider decrypts.
@@ -69,6 +70,7 @@ impl Coded for Input {
         tape.number(&mut self.seed);
         tape.byte(&mut self.random_calls);
         tape.number(&mut self.plaintext_bound);
+        tape.byte(&mut self.bound_shift);
         tape.byte(&mut self.way);
         tape.byte(&mut self.opener);
         tape.byte(&mut self.mistake);
@@ -113,6 +115,7 @@ enum Refusal {
     ContextLength,
     Edks(usize),
     Bound,
+    Frames,
 }
 
 fn refusal_of(error: &Error) -> Refusal {
@@ -126,6 +129,7 @@ fn refusal_of(error: &Error) -> Refusal {
         Error::ContextTooLong { .. } => Refusal::ContextLength,
         Error::TooManyEncryptedDataKeys { found, .. } => Refusal::Edks(*found),
         Error::PlaintextBoundExceeded { .. } => Refusal::Bound,
+        Error::TooManyFrames => Refusal::Frames,
         other => panic!("an error that no settings lead to: {other:?}"),
     }
 }
@@ -189,7 +193,7 @@ impl Input {
         self.allows & 3 != 0
     }
 
-    fn suite(&self) -> &'static waxseal_fuzz::primitives::Suite {
+    fn suite(&self) -> &'static Suite {
         let forbids = self.policy() == CommitmentPolicy::ForbidEncryptAllowDecrypt;
         let default = match (forbids, self.is_signed()) {
             (false, false) => 0x0478,
@@ -198,9 +202,7 @@ impl Input {
             (true, true) => 0x0378,
         };
         let named = SUITES.get(usize::from(self.suite).wrapping_sub(1));
-        named.unwrap_or_else(|| {
-            waxseal_fuzz::primitives::Suite::by_id(default).expect("all are known")
-        })
+        named.unwrap_or_else(|| Suite::by_id(default).expect("all are known"))
     }
 
     fn client(&self) -> Result<Client> {
@@ -252,6 +254,12 @@ impl Input {
         if suite.id < 0x0100 && self.allows & 4 == 0 {
             return Some(Refusal::NoKeyDerivation(suite.id));
         }
+        if self
+            .bound()
+            .is_some_and(|bound| self.body_length(bound).is_none())
+        {
+            return Some(Refusal::Frames);
+        }
         if let Some(key) = pairs.keys().find(|key| is_reserved(key)) {
             return Some(Refusal::ReservedKey(key.clone()));
         }
@@ -279,7 +287,25 @@ impl Input {
     /// The bound that the caller declares, where the way has one.
     fn bound(&self) -> Option<u64> {
         let bound = self.plaintext_bound.checked_sub(1).map(u64::from);
+        let bound = bound.map(|bound| bound.rotate_left(self.bound_shift.into()));
         bound.filter(|_| matches!(self.way % 6, 2 | 3))
+    }
+
+    /// Bytes after the header for so much plaintext; `None` for more than
+    /// 2^32 - 1 frames, and near 2^64, where a message's length might not fit.
+    fn body_length(&self, plaintext: u64) -> Option<u128> {
+        let frame_length = u128::from(self.frame_length);
+        let frames = u128::from(plaintext).div_ceil(frame_length).max(1);
+        if frames > u128::from(u32::MAX) || plaintext > u64::MAX - (1 << 38) {
+            return None;
+        }
+        let signature = match self.suite().curve {
+            None => 0,
+            Some(Curve::P256) => 2 + 71,
+            Some(Curve::P384) => 2 + 103,
+        };
+        // Number, IV and tag of each; the last has a mark and a length too.
+        Some(u128::from(plaintext) + frames * 32 + 8 + signature)
     }
 
     fn encrypt(
@@ -386,6 +412,12 @@ impl Input {
             .message_length(plaintext_length as u64, context, &found)
             .expect("a length");
         assert_eq!(length, message.len() as u64);
+        // Also for lengths that nobody could try.
+        let any = u64::from(self.plaintext_bound).rotate_left(self.bound_shift.into());
+        let foretold = client.message_length(any, context, &found).ok();
+        let body = self.body_length(any);
+        let expected = body.map(|body| header.header_length() as u128 + body);
+        assert_eq!(foretold.map(u128::from), expected);
 
         // The same randomness gives the same message, whichever way it is made.
         if self.suite().curve.is_none() && self.random_calls == 0 && !self.way.is_multiple_of(6) {

@@ -351,9 +351,10 @@ fn read_into(
         return Err(Kind::SignedStreamRefused);
     }
     let stored = header.context();
-    let (context, bound) = compare(&stored, caller)?;
+    let (context, bound_only) = compare(&stored, caller)?;
     let signing = public_key(suite, &context)?;
     let wrapping_aad = canonical(&context)?;
+    let bound = canonical(&bound_only)?;
     let (index, data_key) = caller
         .keys
         .open(suite, &header.edks, &wrapping_aad)
@@ -418,12 +419,11 @@ fn read_into(
     })
 }
 
+type Context = BTreeMap<String, String>;
+
 /// Holds what the caller expects against what the message stores: the whole
-/// context, and the canonical bytes of the part that is only bound.
-fn compare(
-    stored: &BTreeMap<String, String>,
-    caller: &Caller,
-) -> Result<(BTreeMap<String, String>, Vec<u8>), Kind> {
+/// context, and the part that is only bound.
+fn compare(stored: &Context, caller: &Caller) -> Result<(Context, Context), Kind> {
     for key in &caller.required {
         if stored.contains_key(key) {
             return Err(Kind::RequiredInMessage(key.clone()));
@@ -446,7 +446,7 @@ fn compare(
             return Err(Kind::NotInMessage(key.clone()));
         }
     }
-    Ok((context, canonical(&bound)?))
+    Ok((context, bound))
 }
 
 /// What stands before a frame's content, or an un-framed body's.

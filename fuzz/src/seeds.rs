@@ -102,8 +102,9 @@ fn settings() -> Vec<Vec<u8>> {
                 let mut bytes = vec![suite, policy, 4, 0, 16];
                 // Required, providers, the most encrypted data keys, a seed.
                 bytes.extend([1, suite + way, 0, 0, 7]);
-                // The random source, a bound, the way, who opens, a mistake.
-                bytes.extend([0, 0, 0, way, policy, (suite + way) % 4]);
+                // The random source, a bound and its shift, the way, who opens,
+                // a mistake.
+                bytes.extend([0, 0, 0, 0, way, policy, (suite + way) % 4]);
                 bytes.extend(write(cuts(way.into())));
                 bytes.extend(write(Text::Repeat(b'x', 40)));
                 bytes.push(2);
