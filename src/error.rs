@@ -204,8 +204,9 @@ impl From<Error> for std::io::Error {
         use std::io::ErrorKind;
         let kind = match &error {
             Error::Truncated => ErrorKind::UnexpectedEof,
-            Error::Provider(_) | Error::Unwrap(_) | Error::Random(_) => ErrorKind::Other,
-            Error::StreamClosed => ErrorKind::BrokenPipe,
+            Error::Provider(_) | Error::Unwrap(_) | Error::Random(_) | Error::StreamClosed => {
+                ErrorKind::Other
+            }
             _ => ErrorKind::InvalidData,
         };
         std::io::Error::new(kind, error)

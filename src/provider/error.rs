@@ -235,6 +235,10 @@ pub struct UnwrapFailures(Vec<UnwrapFailure>);
 /// How much of a hostile message's text an error repeats, in bytes.
 const SHOWN: usize = 200;
 
+/// How many failures the text of an error lists; [`UnwrapFailures::iter`] has
+/// all of them.
+const LISTED: usize = 16;
+
 impl UnwrapFailures {
     /// No failures yet.
     pub fn new() -> Self {
@@ -309,17 +313,25 @@ fn shown(bytes: &[u8]) -> String {
 impl fmt::Display for UnwrapFailures {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "none of the encrypted data keys could be unwrapped")?;
-        for failure in &self.0 {
+        for failure in self.0.iter().take(LISTED) {
+            // A raw AES key's name, without the binary lengths and IV after it.
+            let (name, cut) = match failure.key_info.split_once("\\x00") {
+                Some((name, _)) if !name.is_empty() => (name, "…"),
+                _ => (failure.key_info.as_str(), ""),
+            };
+            let (index, provider_id) = (failure.index, &failure.provider_id);
             write!(
                 f,
-                "; #{} (provider '{}', key info '{}'):",
-                failure.index, failure.provider_id, failure.key_info
+                "; #{index} (provider '{provider_id}', key info '{name}{cut}'):"
             )?;
             for (number, cause) in failure.causes.iter().enumerate() {
                 write!(f, "{} {cause}", if number > 0 { "," } else { "" })?;
             }
         }
-        Ok(())
+        match self.0.len().saturating_sub(LISTED) {
+            0 => Ok(()),
+            more => write!(f, "; and {more} more"),
+        }
     }
 }
 
@@ -346,6 +358,22 @@ mod tests {
             failures.push(index, &edk, cause(ProviderErrorKind::InvalidCiphertext));
         }
         assert_eq!(found(&failures), [(0, 1), (1, 1), (2, 2)]);
+    }
+
+    #[test]
+    fn the_text_names_the_key_and_has_an_end() {
+        let edk = EncryptedDataKey::new("p", *b"name\0\0\0\x80\0\0\0\x0c", "c").unwrap();
+        let mut failures = UnwrapFailures::new();
+        for index in 0..1000 {
+            failures.push(index, &edk, cause(ProviderErrorKind::NotFound));
+        }
+        let text = failures.to_string();
+        assert!(text.contains("#0 (provider 'p', key info 'name…'): a provider could not"));
+        assert!(
+            text.ends_with("; and 984 more") && text.len() < 4000,
+            "{text}"
+        );
+        assert_eq!(failures.iter().count(), 1000);
     }
 
     #[test]
