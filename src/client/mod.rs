@@ -13,6 +13,8 @@ mod output;
 mod seal;
 mod settings;
 mod stream;
+#[cfg(test)]
+mod tests;
 #[cfg(feature = "tokio")]
 pub mod tokio;
 
@@ -24,10 +26,11 @@ pub use inspect::{ContentLayout, UnverifiedHeader, inspect};
 pub use stream::{Authenticated, Decryptor, Encryptor, Unverified};
 
 use crate::context::EncryptionContext;
-use crate::crypto::{Entropy, TAG_LENGTH};
+use crate::crypto::Entropy;
 use crate::error::{Error, Result};
 use crate::materials::{
     DecryptionMaterials, DecryptionRequest, EncryptionRequest, MaterialsManager,
+    check_encryption_context,
 };
 use crate::message::{EncryptedDataKey, Header, HeaderParser, MessageId, ReadError};
 use crate::provider::{KeyProvider, ProviderIdentity};
@@ -168,7 +171,7 @@ impl Client {
     /// [`RawAesProvider::encrypted_data_key_length`](crate::RawAesProvider::encrypted_data_key_length)).
     ///
     /// # Errors
-    /// For a suite outside the policy, a context too long, or too many frames.
+    /// Those of [`encrypt`](Self::encrypt) that can be told beforehand.
     pub fn message_length(
         &self,
         plaintext_length: u64,
@@ -177,10 +180,11 @@ impl Client {
     ) -> Result<u64> {
         let settings = &self.inner.settings;
         let suite = settings.suite()?;
-        let edks = encrypted_data_key_lengths.iter().sum();
-        let header = seal::header_length(settings, suite, context, edks)?;
+        settings.check_edk_count(encrypted_data_key_lengths.len())?;
+        check_encryption_context(context, &settings.required_context_keys)?;
+        let header = seal::header_length(settings, suite, context, encrypted_data_key_lengths)?;
         let body = seal::body_length(suite, settings.frame_length, plaintext_length)?;
-        Ok(header as u64 + body)
+        body.checked_add(header).ok_or(Error::TooManyFrames)
     }
 
     /// Decrypts one whole message. The context is what the caller expects of
@@ -233,13 +237,16 @@ impl Client {
     ) -> Result<(usize, DecryptionDetails)> {
         let header = self.read_header(message)?;
         let materials = self.decryption_materials(&header, context).await?;
+        let (mut opener, body) = self.start_whole(message, &header, &materials)?;
         let mut buffer = Buffer::new(out);
-        let (details, rest) = self.open_whole(message, header, materials, &mut buffer)?;
-        if !rest.is_empty() {
+        let consumed = opener
+            .open_all(body, &mut buffer)
+            .inspect_err(|_| buffer.retreat(0))?;
+        if consumed < body.len() {
             buffer.retreat(0);
             return Err(Error::TrailingBytes);
         }
-        Ok((buffer.length(), details))
+        Ok((buffer.length(), DecryptionDetails::new(header, materials)))
     }
 
     fn read_header(&self, input: &[u8]) -> Result<Header> {
@@ -254,29 +261,30 @@ impl Client {
         header: Header,
         materials: DecryptionMaterials,
     ) -> Result<(Decrypted, &'m [u8])> {
-        // Never less than the plaintext, and never more than the input.
-        let at_most = input.len().saturating_sub(header.length + TAG_LENGTH);
-        let mut plaintext = Vec::with_capacity(at_most);
-        let (details, rest) = self.open_whole(input, header, materials, &mut plaintext)?;
-        Ok((Decrypted { plaintext, details }, rest))
+        let (mut opener, body) = self.start_whole(input, &header, &materials)?;
+        // Exactly, and not by what may follow this message.
+        let mut plaintext = Vec::with_capacity(opener.plaintext_length(body));
+        let consumed = opener
+            .open_all(body, &mut plaintext)
+            .inspect_err(|_| plaintext.retreat(0))?;
+        let details = DecryptionDetails::new(header, materials);
+        Ok((Decrypted { plaintext, details }, &body[consumed..]))
     }
 
-    /// Opens the message at the start of the input with materials in hand;
-    /// leaves nothing in `out` of one that is not authentic.
-    fn open_whole<'m>(
+    /// Verifies the header with materials in hand; gives the body, and what
+    /// opens it.
+    fn start_whole<'m>(
         &self,
         input: &'m [u8],
-        header: Header,
-        materials: DecryptionMaterials,
-        out: &mut impl Output,
-    ) -> Result<(DecryptionDetails, &'m [u8])> {
+        header: &Header,
+        materials: &DecryptionMaterials,
+    ) -> Result<(Opener, &'m [u8])> {
         let (raw, body) = input
             .split_at_checked(header.length)
             .ok_or(Error::Truncated)?;
         let (settings, release) = (&self.inner.settings, Release::EachFrame);
-        let mut opener = Opener::start(settings, &header, raw, &materials, release, usize::MAX)?;
-        let consumed = opener.open_all(body, out).inspect_err(|_| out.retreat(0))?;
-        Ok((DecryptionDetails::new(header, materials), &body[consumed..]))
+        let opener = Opener::start(settings, header, raw, materials, release, usize::MAX)?;
+        Ok((opener, body))
     }
 
     /// Checks what can be checked without a key, and gets the data key.

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use super::keys::MessageKeys;
 use super::output::Output;
 use super::settings::Settings;
-use crate::context::{EncryptionContext, MAX_LENGTH, PUBLIC_KEY, RESERVED_PREFIX};
+use crate::context::{EncryptionContext, MAX_LENGTH, PUBLIC_KEY};
 use crate::crypto::{AeadKey, Entropy, Hasher, IV_LENGTH, SecureRandom, SigningKey};
 use crate::error::{Error, MaterialsError, Result};
 use crate::materials::EncryptionMaterials;
@@ -56,14 +56,7 @@ impl Sealer {
             return Err(Error::InvalidMaterials(MaterialsError::Suite(parts.suite)));
         }
         settings.check_suite_for_encrypt(parts.suite)?;
-        let found = parts.edks.len();
-        let limit = settings
-            .max_encrypted_data_keys
-            .unwrap_or(usize::MAX)
-            .min(u16::MAX.into());
-        if found > limit {
-            return Err(Error::TooManyEncryptedDataKeys { found, limit });
-        }
+        settings.check_edk_count(parts.edks.len())?;
         if parts.signing_key.is_some() != suite.is_signed() {
             return Err(Error::InvalidMaterials(MaterialsError::SignatureKey));
         }
@@ -77,6 +70,7 @@ impl Sealer {
         let keys = MessageKeys::derive(backend, suite, &parts.data_key, &message_id)?;
         let edks = parts.edks.iter().map(|edk| edk.encoded_length()).sum();
         let length = HeaderBody::whole_length(suite, parts.stored_context.len(), edks);
+        settings.check_header_length(length as u64)?;
         let mut header = Vec::with_capacity(length + parts.bound_context.len());
         HeaderBody {
             suite,
@@ -208,19 +202,67 @@ pub(super) fn body_length(suite: AlgorithmSuite, frame_length: u32, plaintext: u
 }
 
 /// Bytes of a message's header, for a caller's context and the encrypted data
-/// keys' lengths.
+/// keys' lengths, which the caller may have got wrong.
 pub(super) fn header_length(
     settings: &Settings,
     suite: AlgorithmSuite,
     context: &EncryptionContext,
-    edks: usize,
-) -> Result<usize> {
-    let mut stored = context.encoded_length_where(|key| {
-        !settings.required_context_keys.contains(key) && !key.starts_with(RESERVED_PREFIX)
-    })?;
-    if let Some(curve) = suite.signature() {
-        let encoded = curve.public_key_length().div_ceil(3) * 4;
-        stored = stored.max(2) + 4 + PUBLIC_KEY.len() + encoded;
+    edks: &[usize],
+) -> Result<u64> {
+    let public_key = suite.signature().map_or(0, |curve| {
+        4 + PUBLIC_KEY.len() + curve.public_key_length().div_ceil(3) * 4
+    });
+    let with_public_key = |length: usize| match (length, public_key) {
+        (0, 0) => 0,
+        (0, public_key) => 2 + public_key,
+        (length, public_key) => length + public_key,
+    };
+    // What is bound, and of that what is stored.
+    let length = with_public_key(context.encoded_length_where(|_| true)?);
+    if length > MAX_LENGTH {
+        return Err(Error::ContextTooLong { length });
     }
-    Ok(HeaderBody::whole_length(suite, stored, edks))
+    let is_stored = |key: &str| !settings.required_context_keys.contains(key);
+    let stored = with_public_key(context.encoded_length_where(is_stored)?);
+    let edks = edks
+        .iter()
+        .fold(0u64, |sum, edk| sum.saturating_add(*edk as u64));
+    let length = edks.saturating_add(HeaderBody::whole_length(suite, stored, 0) as u64);
+    settings.check_header_length(length)?;
+    Ok(length)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{RawAesProvider, SecretBytes, blocking};
+
+    #[test]
+    fn one_frame_too_many_is_refused_before_it_is_written() {
+        let key = SecretBytes::from(vec![7; 32]);
+        let client = blocking::Client::new(RawAesProvider::new("n", "k", &key).unwrap());
+        let sealer = || {
+            client
+                .prepare(&EncryptionContext::new(), None)
+                .unwrap()
+                .sealer
+        };
+        for (next, kind, allowed) in [
+            (Some(SEQUENCE_NUMBER_END - 1), FrameKind::Regular, true),
+            (Some(SEQUENCE_NUMBER_END), FrameKind::Regular, false),
+            (Some(SEQUENCE_NUMBER_END), FrameKind::Final, true),
+            (None, FrameKind::Regular, false),
+            (None, FrameKind::Final, false),
+        ] {
+            let mut sealer = sealer();
+            sealer.next = next;
+            let mut out = Vec::new();
+            let sealed = sealer.frame(kind, b"x", &mut out);
+            assert_eq!(sealed.is_ok(), allowed, "{next:?} {kind:?}");
+            if !allowed {
+                assert!(matches!(sealed, Err(Error::TooManyFrames)));
+                assert!(out.is_empty());
+            }
+        }
+    }
 }
