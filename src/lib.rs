@@ -22,7 +22,7 @@
 //! | to | see |
 //! |---|---|
 //! | encrypt and decrypt | [`Client`] (async), [`blocking::Client`] |
-//! | stream | [`blocking`] (`Read`, `Write`), `tokio` (behind the feature), [`Encryptor`] and [`Decryptor`] (no I/O) |
+//! | stream | [`blocking`] (`Read`, `Write`), `tokio_io` (feature `tokio`), [`Encryptor`] and [`Decryptor`] (no I/O) |
 //! | look at a message without a key | [`inspect`] |
 //! | choose a suite, a policy, limits | [`ClientBuilder`] |
 //! | hold keys | [`RawAesProvider`], [`MultiProvider`], or your own [`KeyProvider`] |
@@ -75,7 +75,8 @@ pub mod test_util;
 
 #[cfg(feature = "tokio")]
 #[cfg_attr(docsrs, doc(cfg(feature = "tokio")))]
-pub use client::tokio;
+// Not `tokio`: a glob import of this crate must not hide that one.
+pub use client::tokio as tokio_io;
 pub use client::{
     Authenticated, Client, ClientBuilder, ContentLayout, Decrypted, DecryptionDetails, Decryptor,
     Encryptor, PreparedEncryption, Unverified, UnverifiedHeader, blocking, inspect,

@@ -168,3 +168,46 @@ fn a_writer_whose_sink_failed_is_closed() {
     assert!(is_closed(&writer.write(b"x").unwrap_err()));
     assert!(is_closed(&writer.finish().unwrap_err()));
 }
+
+/// A stream buffers a frame that is written like one that is read: by what it
+/// holds, and not beyond the limit.
+#[test]
+fn writing_holds_back_no_more_than_reading() {
+    let context = EncryptionContext::new();
+    let builder = Client::builder(provider("k"))
+        .frame_length(u32::MAX)
+        .max_buffered(1000);
+    let client = builder.build().unwrap().blocking();
+    for (pieces, fits) in [
+        (&[1000][..], true),
+        (&[999, 1], true),
+        (&[1001], false),
+        (&[999, 2], false),
+    ] {
+        let mut writer = client.encrypt_writer(Vec::new(), &context).unwrap();
+        let written = pieces
+            .iter()
+            .try_for_each(|length| writer.write_all(&vec![1; *length]));
+        assert_eq!(written.is_ok(), fits, "{pieces:?}");
+        let Err(error) = written else {
+            let message = writer.finish().unwrap();
+            let mut reader = client.decrypt_reader(&message[..], &context).unwrap();
+            assert_eq!(
+                std::io::copy(&mut reader, &mut std::io::sink()).unwrap(),
+                1000
+            );
+            continue;
+        };
+        let cause = error.get_ref().and_then(|cause| cause.downcast_ref());
+        assert!(
+            matches!(
+                cause,
+                Some(Error::BufferLimit {
+                    needed: 1001,
+                    limit: 1000
+                })
+            ),
+            "{error}"
+        );
+    }
+}

@@ -126,7 +126,8 @@ impl KeyProvider for Prints {
     ) -> ProviderFuture<'a, Vec<EncryptedDataKey>> {
         self.0.debug(&request);
         self.0.debug(&request.reborrow());
-        Box::pin(std::future::ready(Ok(Vec::new())))
+        let edk = EncryptedDataKey::new("prints", *b"", *b"").unwrap();
+        Box::pin(std::future::ready(Ok(vec![edk])))
     }
 
     fn unwrap_data_key<'a>(

@@ -159,6 +159,7 @@ impl Client {
         Ok(PreparedEncryption {
             suite,
             frame_length: settings.frame_length,
+            max_buffered: settings.max_buffered,
             plaintext_bound,
             sealer,
             header,
@@ -329,6 +330,7 @@ fn whole(error: ReadError) -> Error {
 pub struct PreparedEncryption {
     suite: AlgorithmSuite,
     frame_length: u32,
+    max_buffered: usize,
     plaintext_bound: Option<u64>,
     sealer: Sealer,
     header: Vec<u8>,
