@@ -34,6 +34,8 @@ struct Input {
     /// How many providers, and how long their keys are.
     providers: u8,
     max_edks: u8,
+    /// 0 stands for the default.
+    max_header_length: u16,
     seed: u32,
     /// How often the random source answers; 0 stands for always.
     random_calls: u8,
@@ -67,6 +69,7 @@ impl Coded for Input {
         tape.byte(&mut self.required);
         tape.byte(&mut self.providers);
         tape.byte(&mut self.max_edks);
+        tape.u16(&mut self.max_header_length);
         tape.number(&mut self.seed);
         tape.byte(&mut self.random_calls);
         tape.number(&mut self.plaintext_bound);
@@ -114,6 +117,7 @@ enum Refusal {
     Missing(String),
     ContextLength,
     Edks(usize),
+    HeaderLength,
     Bound,
     Frames,
 }
@@ -128,6 +132,7 @@ fn refusal_of(error: &Error) -> Refusal {
         Error::RequiredContextKeyMissing { key } => Refusal::Missing(key.clone()),
         Error::ContextTooLong { .. } => Refusal::ContextLength,
         Error::TooManyEncryptedDataKeys { found, .. } => Refusal::Edks(*found),
+        Error::HeaderTooLong { .. } => Refusal::HeaderLength,
         Error::PlaintextBoundExceeded { .. } => Refusal::Bound,
         Error::TooManyFrames => Refusal::Frames,
         other => panic!("an error that no settings lead to: {other:?}"),
@@ -225,6 +230,9 @@ impl Input {
             .frame_length(self.frame_length)
             .required_context_keys(self.required())
             .max_encrypted_data_keys((self.max_edks > 0).then_some(self.max_edks.into()));
+        if self.max_header_length > 0 {
+            builder = builder.max_header_length(self.max_header_length.into());
+        }
         if SUITES
             .get(usize::from(self.suite).wrapping_sub(1))
             .is_some()
@@ -277,6 +285,14 @@ impl Input {
         let edks = self.keys().len();
         if self.max_edks > 0 && edks > self.max_edks.into() {
             return Some(Refusal::Edks(edks));
+        }
+        all.retain(|key, _| !required.contains(key));
+        let stored = model::canonical(&all).expect("a part of what fits");
+        let edks: usize = self.edk_lengths().iter().sum();
+        let rest = if suite.commits() { 92 } else { 62 };
+        let max = usize::from(self.max_header_length);
+        if max > 0 && rest + stored.len() + edks > max {
+            return Some(Refusal::HeaderLength);
         }
         match self.bound() {
             Some(bound) if bound < length as u64 => Some(Refusal::Bound),
