@@ -42,13 +42,6 @@ use crate::provider::KeyProvider;
 #[derive(Clone, Debug)]
 pub struct Client(crate::Client);
 
-#[cfg(test)]
-impl Client {
-    pub(super) fn inner(&self) -> &super::Inner {
-        &self.0.inner
-    }
-}
-
 impl From<crate::Client> for Client {
     fn from(client: crate::Client) -> Self {
         Client(client)

@@ -1,156 +1,208 @@
-//! What a client checks of materials, whoever made them: a cache that clients
-//! of other settings share may hand out any.
+//! Materials that no provider behind a client's own manager can lead to: a
+//! cache that several clients share could. And the last frames of all.
 
-use std::collections::BTreeSet;
-use std::sync::Arc;
+use super::open::{Opener, Release};
+use super::output::{Buffer, Output};
+use super::seal::Sealer;
+use super::settings::Settings;
+use crate::context::EncryptionContext;
+use crate::crypto::{CryptoBackend, Entropy, SecretBytes};
+use crate::error::{Error, MaterialsError};
+use crate::materials::{DecryptionMaterials, EncryptionMaterials, EncryptionParts};
+use crate::message::{EncryptedDataKey, FrameKind, Header, HeaderLimits, HeaderParser, MessageId};
+use crate::provider::ProviderIdentity;
+use crate::suite::{AlgorithmSuite, CommitmentPolicy};
 
-use super::*;
-use crate::crypto::{CryptoBackend, Entropy};
-use crate::materials::{DefaultMaterialsManager, EncryptionMaterials, MaterialsFuture};
-use crate::{AlgorithmSuite, CommitmentPolicy, MaterialsError, RawAesProvider, SecretBytes};
+const V1: AlgorithmSuite = AlgorithmSuite::Aes256GcmHkdfSha256;
+const V1_SIGNED: AlgorithmSuite = AlgorithmSuite::Aes256GcmHkdfSha384EcdsaP384;
+const V2: AlgorithmSuite = AlgorithmSuite::Aes256GcmHkdfSha512CommitKey;
 
-const COMMITTING: AlgorithmSuite = AlgorithmSuite::Aes256GcmHkdfSha512CommitKey;
-const SIGNED: AlgorithmSuite = AlgorithmSuite::Aes256GcmHkdfSha512CommitKeyEcdsaP384;
-const OLD: AlgorithmSuite = AlgorithmSuite::Aes256GcmHkdfSha256;
-
-/// Gives materials of its own suite, whatever is asked for.
-struct Stubborn {
-    suite: AlgorithmSuite,
-    inner: DefaultMaterialsManager,
-}
-
-impl MaterialsManager for Stubborn {
-    fn encryption_materials<'a>(
-        &'a self,
-        request: EncryptionRequest<'a>,
-    ) -> MaterialsFuture<'a, EncryptionMaterials> {
-        self.inner.encryption_materials(EncryptionRequest {
-            suite: self.suite,
-            ..request
-        })
-    }
-
-    fn decryption_materials<'a>(
-        &'a self,
-        request: DecryptionRequest<'a>,
-    ) -> MaterialsFuture<'a, DecryptionMaterials> {
-        let inner = self.inner.decryption_materials(request);
-        Box::pin(async move {
-            Ok(DecryptionMaterials {
-                suite: self.suite,
-                ..inner.await?
-            })
-        })
-    }
-}
-
-fn client(settings: Settings, suite: AlgorithmSuite) -> blocking::Client {
-    let key = SecretBytes::from(vec![7; 32]);
-    let provider = Arc::new(RawAesProvider::new("n", "k", &key).unwrap());
-    let identity = provider.identity();
-    let inner = DefaultMaterialsManager::new(provider, CryptoBackend::default());
-    let manager = Box::new(Stubborn { suite, inner });
-    let inner = Inner {
-        settings,
-        manager,
-        provider: identity,
+fn settings(suite: AlgorithmSuite) -> Settings {
+    let policy = if suite.commits() {
+        CommitmentPolicy::RequireEncryptRequireDecrypt
+    } else {
+        CommitmentPolicy::ForbidEncryptAllowDecrypt
     };
-    blocking::Client::from(Client {
-        inner: Arc::new(inner),
-    })
-}
-
-fn settings(policy: CommitmentPolicy, suite: AlgorithmSuite) -> Settings {
     Settings {
         policy,
-        suite: Some(suite),
+        frame_length: 4,
         ..Settings::default()
     }
 }
 
+fn parts(suite: AlgorithmSuite) -> EncryptionParts {
+    let signing_key = suite
+        .signature()
+        .map(|curve| CryptoBackend::default().signing_key(curve).unwrap());
+    EncryptionParts {
+        suite,
+        stored_context: Vec::new(),
+        bound_context: Vec::new(),
+        edks: vec![EncryptedDataKey::new("p", *b"k", *b"c").unwrap()],
+        data_key: SecretBytes::from(vec![7; suite.data_key_length()]),
+        signing_key,
+    }
+}
+
+fn start(
+    settings: &Settings,
+    suite: AlgorithmSuite,
+    parts: EncryptionParts,
+) -> Result<(Sealer, Vec<u8>), Error> {
+    let mut entropy = Entropy::draw(settings.backend.random(), 32).unwrap();
+    let materials = EncryptionMaterials::new(parts);
+    let id = MessageId::zeroed(suite);
+    Sealer::start(settings, suite, materials, id, &mut entropy)
+}
+
+fn refused(outcome: Result<(Sealer, Vec<u8>), Error>) -> Error {
+    outcome.map(drop).unwrap_err()
+}
+
 #[test]
-fn materials_of_another_suite_encrypt_nothing() {
-    let (strict, context) = (CommitmentPolicy::default(), EncryptionContext::new());
-    for (asked, given) in [
-        (COMMITTING, OLD),
-        (COMMITTING, SIGNED),
-        (SIGNED, COMMITTING),
-    ] {
-        let error = client(settings(strict, asked), given)
-            .encrypt(b"x", &context)
-            .unwrap_err();
-        let Error::InvalidMaterials(MaterialsError::Suite(found)) = error else {
-            panic!("{error}");
+fn materials_to_write_with() {
+    for suite in [V1, V1_SIGNED, V2] {
+        assert!(start(&settings(suite), suite, parts(suite)).is_ok());
+        let other = if suite == V2 { V1 } else { V2 };
+        let error = refused(start(&settings(suite), suite, parts(other)));
+        assert!(
+            matches!(error, Error::InvalidMaterials(MaterialsError::Suite(found)) if found == other)
+        );
+        let error = refused(start(&settings(other), suite, parts(suite)));
+        assert!(matches!(error, Error::SuiteForbidden { suite: found, .. } if found == suite));
+        let mut wrong = parts(suite);
+        wrong.signing_key = match suite.signature() {
+            Some(_) => None,
+            None => parts(V1_SIGNED).signing_key,
         };
-        assert_eq!(found, given);
+        let error = refused(start(&settings(suite), suite, wrong));
+        assert!(matches!(
+            error,
+            Error::InvalidMaterials(MaterialsError::SignatureKey)
+        ));
+        let mut long = parts(suite);
+        long.stored_context = vec![0; 65_536];
+        let error = refused(start(&settings(suite), suite, long));
+        assert!(matches!(error, Error::ContextTooLong { length: 65_536 }));
+    }
+}
+
+/// A message's header, as it was read.
+fn header(suite: AlgorithmSuite) -> (Header, Vec<u8>) {
+    let (_, bytes) = start(&settings(suite), suite, parts(suite)).unwrap();
+    let mut parser = HeaderParser::new(HeaderLimits {
+        max_edks: None,
+        max_length: usize::MAX,
+    });
+    parser.advance(&bytes).unwrap();
+    (parser.finish(), bytes)
+}
+
+fn materials(suite: AlgorithmSuite) -> DecryptionMaterials {
+    let backend = CryptoBackend::default();
+    let verifying_key = suite.signature().map(|curve| {
+        let signing_key = backend.signing_key(curve).unwrap();
+        let key = backend.verifying_key(curve, &signing_key.public_key());
+        key.unwrap_or_else(|_| panic!("no key"))
+    });
+    DecryptionMaterials {
+        suite,
+        bound_context: EncryptionContext::new(),
+        data_key: SecretBytes::from(vec![7; suite.data_key_length()]),
+        verifying_key,
+        index: 0,
+        provider: ProviderIdentity::new("p", &[]),
+        key: "k".to_owned(),
+        key_version: None,
     }
 }
 
 #[test]
-fn materials_of_another_suite_decrypt_nothing() {
-    let (strict, context) = (CommitmentPolicy::default(), EncryptionContext::new());
-    for (written, given) in [
-        (COMMITTING, SIGNED),
-        (COMMITTING, OLD),
-        (SIGNED, COMMITTING),
-    ] {
-        let honest = client(settings(strict, written), written);
-        let message = honest.encrypt(b"x", &context).unwrap();
-        let error = client(settings(strict, written), given).decrypt(&message, &context);
-        let Err(Error::InvalidMaterials(MaterialsError::Suite(found))) = error else {
-            panic!("{error:?}");
+fn materials_to_read_with() {
+    for suite in [V1, V1_SIGNED, V2] {
+        let (header, raw) = header(suite);
+        let open = |settings: &Settings, materials: &DecryptionMaterials| {
+            let release = Release::EachFrame;
+            Opener::start(settings, &header, &raw, materials, release, 0).map(drop)
         };
-        assert_eq!(found, given);
-    }
-}
-
-/// The policy is checked on the materials once more, and not only on what is
-/// asked for.
-#[test]
-fn the_policy_has_the_last_word() {
-    let (old, context) = (
-        CommitmentPolicy::ForbidEncryptAllowDecrypt,
-        EncryptionContext::new(),
-    );
-    let message = client(settings(old, OLD), OLD)
-        .encrypt(b"x", &context)
-        .unwrap();
-    let mut parser = HeaderParser::new(Settings::default().header_limits());
-    parser.advance(&message).unwrap();
-    let header = parser.finish();
-    let lenient = client(settings(old, OLD), OLD);
-    let request = DecryptionRequest {
-        suite: OLD,
-        stored: &header.context,
-        expected: &context,
-        required: &BTreeSet::new(),
-        edks: &header.edks,
-        policy: old,
-    };
-    let manager = &lenient.inner().manager;
-    let materials = blocking::block_on(manager.decryption_materials(request)).unwrap();
-    let raw = &message[..header.length];
-    for (policy, allowed) in [(old, true), (CommitmentPolicy::default(), false)] {
-        let settings = settings(policy, OLD);
-        let release = Release::EachFrame;
-        let opened = Opener::start(&settings, &header, raw, &materials, release, 0);
-        assert_eq!(opened.is_ok(), allowed);
-        if let Err(error) = opened {
-            assert!(matches!(error, Error::SuiteForbidden { .. }), "{error}");
+        open(&settings(suite), &materials(suite)).unwrap();
+        let other = if suite == V2 { V1 } else { V2 };
+        let error = open(&settings(suite), &materials(other)).unwrap_err();
+        assert!(
+            matches!(error, Error::InvalidMaterials(MaterialsError::Suite(found)) if found == other)
+        );
+        let strict = settings(V2);
+        match open(&strict, &materials(suite)) {
+            Ok(()) => assert_eq!(suite, V2),
+            Err(error) => assert!(
+                matches!(error, Error::SuiteForbidden { suite: found, .. } if found == suite)
+            ),
         }
-        let message_id = MessageId::zeroed(OLD);
-        let random = CryptoBackend::default().random().clone();
-        let mut entropy = Entropy::draw(&random, 96).unwrap();
-        let request = EncryptionRequest {
-            suite: OLD,
-            context: &context,
-            required: &BTreeSet::new(),
-            policy: old,
-            plaintext_bound: None,
-            entropy: &mut entropy,
+        let mut wrong = materials(suite);
+        wrong.verifying_key = match suite.signature() {
+            Some(_) => None,
+            None => materials(V1_SIGNED).verifying_key,
         };
-        let materials = blocking::block_on(manager.encryption_materials(request)).unwrap();
-        let sealed = Sealer::start(&settings, OLD, materials, message_id, &mut entropy);
-        assert_eq!(sealed.is_ok(), allowed);
+        let error = open(&settings(suite), &wrong).unwrap_err();
+        assert!(matches!(
+            error,
+            Error::InvalidMaterials(MaterialsError::SignatureKey)
+        ));
+        // A header that is said to be longer than it is.
+        let error = Opener::start(
+            &settings(suite),
+            &header,
+            &raw[..header.body_length - 1],
+            &materials(suite),
+            Release::EachFrame,
+            0,
+        )
+        .map(drop)
+        .unwrap_err();
+        assert!(matches!(error, Error::Truncated));
     }
+}
+
+/// Frame 4,294,967,295 is a final one, and the last.
+#[test]
+fn the_last_frame_number() {
+    for suite in [V1, V2] {
+        let (mut sealer, _) = start(&settings(suite), suite, parts(suite)).unwrap();
+        let mut out = Vec::new();
+        sealer.skip_to(u32::MAX - 1);
+        sealer.frame(FrameKind::Regular, b"text", &mut out).unwrap();
+        assert_eq!(out[..4], (u32::MAX - 1).to_be_bytes());
+        out.clear();
+        let refused = sealer.frame(FrameKind::Regular, b"text", &mut out);
+        assert!(matches!(refused, Err(Error::TooManyFrames)));
+        assert!(out.is_empty(), "it was written");
+        sealer.frame(FrameKind::Final, b"end", &mut out).unwrap();
+        assert_eq!(out[..8], [0xff; 8]);
+        out.clear();
+        for kind in [FrameKind::Regular, FrameKind::Final] {
+            let refused = sealer.frame(kind, b"end", &mut out);
+            assert!(matches!(refused, Err(Error::TooManyFrames)));
+        }
+        assert!(out.is_empty(), "it was written");
+    }
+}
+
+/// Nothing of a frame's content stays in a buffer that has no room for its tag.
+#[test]
+fn no_room_for_a_tag() {
+    for available in 0..16 + 4 + 16 {
+        let (mut sealer, _) = start(&settings(V2), V2, parts(V2)).unwrap();
+        let mut bytes = [0; 40];
+        let mut buffer = Buffer::new(&mut bytes[..available]);
+        let refused = sealer.frame(FrameKind::Regular, b"text", &mut buffer);
+        assert!(matches!(refused, Err(Error::OutputTooSmall { .. })));
+        assert_eq!(bytes[16..], [0; 24]);
+    }
+    let mut bytes = [0; 36];
+    let mut buffer = Buffer::new(&mut bytes);
+    let (mut sealer, _) = start(&settings(V2), V2, parts(V2)).unwrap();
+    sealer
+        .frame(FrameKind::Regular, b"text", &mut buffer)
+        .unwrap();
+    assert_eq!(buffer.length(), 36);
 }
