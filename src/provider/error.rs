@@ -188,10 +188,14 @@ impl fmt::Display for ProviderError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let parts = &*self.0;
         write!(f, "{} could not {}", parts.provider, parts.operation)?;
-        if let Some(key) = &parts.key {
-            write!(f, " under key '{key}'")?;
+        match (&parts.key, parts.kind) {
+            // The key that there is was not tried.
+            (Some(key), ProviderErrorKind::NotConfigured) => {
+                write!(f, ": {} ('{key}')", parts.kind.text())?;
+            }
+            (Some(key), kind) => write!(f, " under key '{key}': {}", kind.text())?,
+            (None, kind) => write!(f, ": {}", kind.text())?,
         }
-        write!(f, ": {}", parts.kind.text())?;
         if let ProviderErrorKind::Throttled {
             retry_after: Some(after),
         } = parts.kind

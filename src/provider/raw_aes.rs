@@ -124,12 +124,7 @@ impl RawAesProvider {
     }
 
     fn error(&self, operation: ProviderOperation, kind: ProviderErrorKind) -> ProviderError {
-        let error = ProviderError::new(operation, kind, self.identity.label());
-        match kind {
-            // No key was tried.
-            ProviderErrorKind::NotConfigured => error,
-            _ => error.with_key(&self.name),
-        }
+        ProviderError::new(operation, kind, self.identity.label()).with_key(&self.name)
     }
 
     fn wrap(&self, mut request: WrapDataKey<'_>) -> Result<EncryptedDataKey, ProviderError> {
