@@ -79,7 +79,7 @@ pub mod test_util;
 pub use client::tokio as tokio_io;
 pub use client::{
     Authenticated, Client, ClientBuilder, ContentLayout, Decrypted, DecryptionDetails, Decryptor,
-    Encryptor, PreparedEncryption, Unverified, UnverifiedHeader, blocking, inspect,
+    Encryptor, PreparedEncryption, ReleaseMode, Unverified, UnverifiedHeader, blocking, inspect,
 };
 #[cfg(feature = "test-util")]
 #[cfg_attr(docsrs, doc(cfg(feature = "test-util")))]

@@ -23,7 +23,7 @@ use std::sync::Arc;
 
 pub use builder::ClientBuilder;
 pub use inspect::{ContentLayout, UnverifiedHeader, inspect};
-pub use stream::{Authenticated, Decryptor, Encryptor, Unverified};
+pub use stream::{Authenticated, Decryptor, Encryptor, ReleaseMode, Unverified};
 
 use crate::context::EncryptionContext;
 use crate::crypto::Entropy;

@@ -162,7 +162,7 @@ pub enum Authenticated {}
 #[derive(Clone, Copy, Debug)]
 pub enum Unverified {}
 
-/// [`Authenticated`] or [`Unverified`].
+/// [`Authenticated`] or [`Unverified`], for code over a [`Decryptor`] of either.
 pub trait ReleaseMode: sealed::Sealed + Send + Sync + Unpin + 'static {}
 
 impl ReleaseMode for Authenticated {}
