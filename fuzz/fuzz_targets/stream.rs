@@ -6,7 +6,8 @@
 use std::io::{self, Read, Write};
 
 use libfuzzer_sys::fuzz_target;
-use waxseal::{DecryptionDetails, EncryptionContext, Error, blocking::Client};
+use waxseal::blocking::{Client, DecryptReader, DecryptWriter, Decryptor};
+use waxseal::{DecryptionDetails, EncryptionContext, Error, ReleaseMode};
 use waxseal_fuzz::caller::{Caller, kind};
 use waxseal_fuzz::craft::craft;
 use waxseal_fuzz::model::{self, Kind, KnownSignature, Reading, Way};
@@ -49,9 +50,6 @@ struct Subject<'a> {
     context: EncryptionContext,
 }
 
-/// What came out, and the error or not; `None` where the details are not given.
-type Outcome = (Vec<u8>, Result<Option<DecryptionDetails>, Error>);
-
 fuzz_target!(|data: &[u8]| {
     let input: Input = tape::read(data);
     let (message, caller, known) = if input.is_raw {
@@ -83,18 +81,23 @@ fuzz_target!(|data: &[u8]| {
 
 impl Subject<'_> {
     fn stream(&self, way: Way, driver: u8, expected: &Reading) {
-        let (out, result) = match (way, driver % 3) {
-            (Way::Stream, 0) => self.push(),
-            (Way::Stream, 1) => self.read(),
-            (Way::Stream, _) => self.write(),
-            (_, 0) => self.push_unverified(),
-            (_, 1) => self.read_unverified(),
-            (_, _) => self.write_unverified(),
+        let (client, context) = (&self.client, &self.context);
+        let mut out = Vec::new();
+        let result = match (way, driver % 3) {
+            (Way::Stream, 0) => self.push(client.decryptor(context), &mut out),
+            (Way::Stream, 1) => read(client.decrypt_reader(self.source(), context), &mut out),
+            (Way::Stream, _) => self.write(client.decrypt_writer(&mut out, context)),
+            (_, 0) => self.push(client.decryptor_unverified(context), &mut out),
+            (_, 1) => {
+                let reader = client.decrypt_reader_unverified(self.source(), context);
+                read(reader, &mut out)
+            }
+            (_, _) => self.write(client.decrypt_writer_unverified(&mut out, context)),
         };
         let found = result.as_ref().map(|_| ()).map_err(kind);
         assert_eq!(found, expected.alone(self.message));
         assert!(out == expected.released, "other bytes came out");
-        if let (Ok(Some(details)), Ok(end)) = (result, &expected.result) {
+        if let (Ok(details), Ok(end)) = (result, &expected.result) {
             assert_eq!(details.suite.id(), end.header.suite.id);
             assert_eq!(details.encrypted_data_key_index, end.index);
             assert_eq!(details.message_id(), end.header.message_id);
@@ -126,79 +129,72 @@ impl Subject<'_> {
     }
 }
 
-/// The three drivers, for one release mode: its trait has no public name.
-macro_rules! drivers {
-    ($push:ident $read:ident $write:ident, $decryptor:ident $reader:ident $writer:ident) => {
-        impl Subject<'_> {
-            fn $push(&self) -> Outcome {
-                let mut decryptor = self.client.$decryptor(&self.context);
-                let mut out = Vec::new();
-                for piece in &self.pieces {
-                    if let Err(error) = decryptor.push(piece, &mut out) {
-                        let released = out.len();
-                        for more in [&b""[..], piece, self.message] {
-                            let closed = decryptor.push(more, &mut out);
-                            assert!(matches!(closed, Err(Error::StreamClosed)), "{closed:?}");
-                        }
-                        assert_eq!(out.len(), released, "something came after the error");
-                        assert!(decryptor.details().is_none());
-                        assert!(matches!(decryptor.finish(), Err(Error::StreamClosed)));
-                        return (out, Err(error));
-                    }
-                }
-                let finished = decryptor.finish();
-                (out, finished.map(Some))
-            }
+/// How a message ended.
+type End = Result<DecryptionDetails, Error>;
 
-            fn $read(&self) -> Outcome {
-                let source = Pieces {
-                    coming: self.pieces.iter(),
-                    now: &[],
-                };
-                let mut out = Vec::new();
-                let mut reader = match self.client.$reader(source, &self.context) {
-                    Ok(reader) => reader,
-                    Err(error) => return (out, Err(inner(error))),
-                };
-                let mut buffer = [0; 48];
-                loop {
-                    match reader.read(&mut buffer) {
-                        Ok(0) => {
-                            assert!(matches!(reader.read(&mut buffer), Ok(0)));
-                            return (out, Ok(reader.details().cloned()));
-                        }
-                        Ok(length) => out.extend_from_slice(&buffer[..length]),
-                        Err(error) => {
-                            let again = reader.read(&mut buffer).expect_err("an error stays");
-                            assert!(matches!(inner(again), Error::StreamClosed));
-                            return (out, Err(inner(error)));
-                        }
-                    }
-                }
-            }
-
-            fn $write(&self) -> Outcome {
-                let mut out = Vec::new();
-                let mut writer = self.client.$writer(&mut out, &self.context);
-                for piece in &self.pieces {
-                    if let Err(error) = writer.write_all(piece) {
-                        let again = writer.write(piece).expect_err("an error stays");
-                        assert!(matches!(inner(again), Error::StreamClosed));
-                        let end = writer.finish().expect_err("an error stays");
-                        assert!(matches!(inner(end), Error::StreamClosed));
-                        return (out, Err(inner(error)));
-                    }
-                }
-                let finished = writer.finish().map(|(_, details)| Some(details));
-                (out, finished.map_err(inner))
-            }
+impl Subject<'_> {
+    fn source(&self) -> Pieces<'_> {
+        Pieces {
+            coming: self.pieces.iter(),
+            now: &[],
         }
-    };
+    }
+
+    fn push<M: ReleaseMode>(&self, mut decryptor: Decryptor<M>, out: &mut Vec<u8>) -> End {
+        for piece in &self.pieces {
+            let Err(error) = decryptor.push(piece, out) else {
+                continue;
+            };
+            let released = out.len();
+            for more in [&b""[..], piece, self.message] {
+                let closed = decryptor.push(more, out);
+                assert!(matches!(closed, Err(Error::StreamClosed)), "{closed:?}");
+            }
+            assert_eq!(out.len(), released, "something came after the error");
+            assert!(decryptor.details().is_none());
+            assert!(matches!(decryptor.finish(), Err(Error::StreamClosed)));
+            return Err(error);
+        }
+        decryptor.finish()
+    }
+
+    fn write<M: ReleaseMode>(&self, mut writer: DecryptWriter<&mut Vec<u8>, M>) -> End {
+        for piece in &self.pieces {
+            let Err(error) = writer.write_all(piece) else {
+                continue;
+            };
+            let again = writer.write(piece).expect_err("an error stays");
+            assert!(matches!(inner(again), Error::StreamClosed));
+            let end = writer.finish().expect_err("an error stays");
+            assert!(matches!(inner(end), Error::StreamClosed));
+            return Err(inner(error));
+        }
+        let (_, details) = writer.finish().map_err(inner)?;
+        Ok(details)
+    }
 }
 
-drivers!(push read write, decryptor decrypt_reader decrypt_writer);
-drivers!(push_unverified read_unverified write_unverified,
-    decryptor_unverified decrypt_reader_unverified decrypt_writer_unverified);
+fn read<M: ReleaseMode>(
+    opened: io::Result<DecryptReader<Pieces<'_>, M>>,
+    out: &mut Vec<u8>,
+) -> End {
+    let mut reader = opened.map_err(inner)?;
+    let mut buffer = [0; 48];
+    loop {
+        match reader.read(&mut buffer) {
+            Ok(0) => {
+                assert!(matches!(reader.read(&mut buffer), Ok(0)));
+                return Ok(reader.details().expect("it ended well").clone());
+            }
+            Ok(length) => out.extend_from_slice(&buffer[..length]),
+            Err(error) => {
+                let again = reader.read(&mut buffer).expect_err("an error stays");
+                assert!(matches!(inner(again), Error::StreamClosed));
+                return Err(inner(error));
+            }
+        }
+    }
+}
 
 fn inner(error: io::Error) -> Error {
     *error

@@ -101,7 +101,7 @@ fn settings() -> Vec<Vec<u8>> {
                 // Suite, policy, what is allowed, and a frame length.
                 let mut bytes = vec![suite, policy, 4, 0, 16];
                 // Required, providers, limits, a seed.
-                bytes.extend([1, suite + way, 0, 0, 0, 0, 7]);
+                bytes.extend([1, suite + way, 0, 0, 0, 0, 0, 0, 7]);
                 // The random source, a bound and its shift, the way, who opens,
                 // a mistake.
                 bytes.extend([0, 0, 0, 0, way, policy, (suite + way) % 4]);
