@@ -45,8 +45,8 @@ fn memory_stays_flat() {
     const LENGTH: usize = 20 << 20;
     const LIMIT_KIB: u64 = 16 << 10;
     let tool = Tool::with_key();
-    let mut encrypt = spawn(&tool, &["encrypt"]);
-    let mut decrypt = spawn(&tool, &["decrypt"]);
+    let mut encrypt = KilledAtLast(spawn(&tool, &["encrypt"]));
+    let mut decrypt = KilledAtLast(spawn(&tool, &["decrypt"]));
     let peak = |child: &Child| -> u64 {
         let status = std::fs::read_to_string(format!("/proc/{}/status", child.id())).unwrap();
         let line = status
@@ -55,32 +55,43 @@ fn memory_stays_flat() {
             .unwrap();
         line.trim().trim_end_matches(" kB").parse().unwrap()
     };
-    let mut source = encrypt.stdin.take().unwrap();
+    let mut source = encrypt.0.stdin.take().unwrap();
     let mut between = (
-        encrypt.stdout.take().unwrap(),
-        decrypt.stdin.take().unwrap(),
+        encrypt.0.stdout.take().unwrap(),
+        decrypt.0.stdin.take().unwrap(),
     );
-    let mut sink = decrypt.stdout.take().unwrap();
+    let mut sink = decrypt.0.stdout.take().unwrap();
     std::thread::scope(|scope| {
-        scope.spawn(|| std::io::copy(&mut between.0, &mut between.1).unwrap());
+        // Both may find nobody there any more, at the end.
+        scope.spawn(|| std::io::copy(&mut between.0, &mut between.1));
         scope.spawn(|| {
             let chunk = vec![0; 1 << 20];
             for _ in 0..LENGTH / chunk.len() {
-                // The last of it may find nobody there any more.
                 let _ = source.write_all(&chunk);
             }
         });
+        // Whatever happens here, both are killed before the threads are waited for: one that
+        // writes to a full pipe would wait for ever.
+        let (encrypt, decrypt) = (encrypt, decrypt);
         // All but what both ends may hold back has gone through then.
         sink.read_exact(&mut vec![1; LENGTH - (1 << 20)]).unwrap();
-        for child in [&encrypt, &decrypt] {
+        for child in [&encrypt.0, &decrypt.0] {
             let peak = peak(child);
             assert!(peak < LIMIT_KIB, "{peak} KiB");
         }
-        let _ = encrypt.kill();
     });
-    drop((source, between, sink));
-    let _ = encrypt.wait();
-    decrypt.wait().unwrap();
+}
+
+/// A process that does not outlive its test.
+#[cfg(target_os = "linux")]
+struct KilledAtLast(Child);
+
+#[cfg(target_os = "linux")]
+impl Drop for KilledAtLast {
+    fn drop(&mut self) {
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
 }
 
 /// `| head -c 1`: no word, no panic, and not 0.
