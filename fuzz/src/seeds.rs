@@ -11,7 +11,7 @@ use crate::vectors::{cases, recipe};
 const LONGEST: usize = 3000;
 
 /// The numbers that edits have, one recipe after the other.
-const NUMBERS: [u32; 7] = [1, 0, 2, 0xffff_ffff, 5, 300, 3];
+const NUMBERS: [u32; 8] = [1, 0, 2, 0xffff_ffff, 5, 300, 3, 20];
 
 /// The inputs of a target; `None` for a name that is none.
 pub fn of_target(target: &str) -> Option<Vec<Vec<u8>>> {
@@ -29,7 +29,12 @@ pub fn of_target(target: &str) -> Option<Vec<Vec<u8>>> {
         "message" => recipes().into_iter().map(write).collect(),
         "stream" => {
             let raw = messages().map(|message| (true, message));
-            let recipes = recipes().into_iter().map(|recipe| (false, write(recipe)));
+            let recipes = recipes().into_iter().flat_map(|recipe| {
+                let is_signed = SUITES[usize::from(recipe.suite)].curve.is_some();
+                let bytes = (false, write(recipe));
+                // Signed messages go one way for each input.
+                std::iter::repeat_n(bytes, if is_signed { 2 } else { 1 })
+            });
             raw.chain(recipes)
                 .enumerate()
                 .map(|(number, (is_raw, bytes))| {
