@@ -204,8 +204,9 @@ impl From<Error> for std::io::Error {
         use std::io::ErrorKind;
         let kind = match &error {
             Error::Truncated => ErrorKind::UnexpectedEof,
-            Error::Provider(_) | Error::Unwrap(_) | Error::Random(_) => ErrorKind::Other,
-            Error::StreamClosed => ErrorKind::BrokenPipe,
+            Error::Provider(_) | Error::Unwrap(_) | Error::Random(_) | Error::StreamClosed => {
+                ErrorKind::Other
+            }
             _ => ErrorKind::InvalidData,
         };
         std::io::Error::new(kind, error)
@@ -241,7 +242,7 @@ pub enum FormatError {
     #[error("the encryption context's length does not agree with its pairs")]
     ContextLength,
     /// A context key stands twice.
-    #[error("the context key '{key}' stands twice")]
+    #[error("the context key '{}' stands twice", shown(key))]
     DuplicateContextKey {
         /// The key.
         key: String,
@@ -309,4 +310,18 @@ pub enum MaterialsError {
     /// it has one.
     #[error("a signature key that does not fit the suite")]
     SignatureKey,
+}
+
+/// A hostile message's text as an error shows it: no control characters, and
+/// not all of it.
+fn shown(text: &str) -> String {
+    let mut shown: String = text
+        .chars()
+        .take(200)
+        .flat_map(char::escape_debug)
+        .collect();
+    if text.chars().nth(200).is_some() {
+        shown.push('…');
+    }
+    shown
 }

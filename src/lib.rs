@@ -22,7 +22,7 @@
 //! | to | see |
 //! |---|---|
 //! | encrypt and decrypt | [`Client`] (async), [`blocking::Client`] |
-//! | stream | [`blocking`] (`Read`, `Write`), `tokio` (behind the feature), [`Encryptor`] and [`Decryptor`] (no I/O) |
+//! | stream | [`blocking`] (`Read`, `Write`), `tokio_io` (feature `tokio`), [`Encryptor`] and [`Decryptor`] (no I/O) |
 //! | look at a message without a key | [`inspect`] |
 //! | choose a suite, a policy, limits | [`ClientBuilder`] |
 //! | hold keys | [`RawAesProvider`], [`MultiProvider`], or your own [`KeyProvider`] |
@@ -61,9 +61,13 @@
 //! - `test-util`: providers that count, fail and delay, a manual clock, a
 //!   replaceable random source, and the suite of behaviour that every
 //!   [`KeyProvider`] must pass.
+#![forbid(unsafe_code)]
 #![cfg_attr(docsrs, feature(doc_cfg))]
 
 mod client;
+// Nothing else takes time yet; what does drops the condition here and below.
+#[cfg(feature = "test-util")]
+mod clock;
 mod context;
 mod crypto;
 mod error;
@@ -80,11 +84,15 @@ pub mod test_util;
 
 #[cfg(feature = "tokio")]
 #[cfg_attr(docsrs, doc(cfg(feature = "tokio")))]
-pub use client::tokio;
+// Not `tokio`: a glob import of this crate must not hide that one.
+pub use client::tokio as tokio_io;
 pub use client::{
     Authenticated, Client, ClientBuilder, ContentLayout, Decrypted, DecryptionDetails, Decryptor,
-    Encryptor, PreparedEncryption, Unverified, UnverifiedHeader, blocking, inspect,
+    Encryptor, PreparedEncryption, ReleaseMode, Unverified, UnverifiedHeader, blocking, inspect,
 };
+#[cfg(feature = "test-util")]
+#[cfg_attr(docsrs, doc(cfg(feature = "test-util")))]
+pub use clock::{Clock, SystemClock};
 pub use context::{ContextIter, EncryptionContext};
 pub use crypto::{CryptoBackend, RandomError, SecretBytes, SecureRandom};
 pub use error::{Error, FormatError, MaterialsError, Result};

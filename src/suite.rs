@@ -207,7 +207,8 @@ impl FromStr for AlgorithmSuite {
     /// Takes an id (`0x0478` or `0478`) or the specification's name.
     fn from_str(text: &str) -> Result<Self, UnknownName> {
         let digits = text.strip_prefix("0x").unwrap_or(text);
-        let by_id = (digits.len() == 4)
+        let is_id = digits.len() == 4 && digits.bytes().all(|digit| digit.is_ascii_hexdigit());
+        let by_id = is_id
             .then(|| u16::from_str_radix(digits, 16).ok())
             .flatten();
         by_id
@@ -315,7 +316,9 @@ mod tests {
             assert_eq!(format!("{:04X}", suite.id()).parse(), Ok(suite));
         }
         assert_eq!(AlgorithmSuite::from_id(0), None);
-        assert!("0x478".parse::<AlgorithmSuite>().is_err());
+        for text in ["0x478", "+478", "0x+478", "", "00478"] {
+            assert!(text.parse::<AlgorithmSuite>().is_err(), "{text}");
+        }
     }
 
     #[test]

@@ -86,14 +86,15 @@ impl ClientBuilder {
     }
 
     /// The most encrypted data keys that a message may have, written or read;
-    /// `None` for as many as the format allows. 16 by default: each one that
-    /// is read may cost a call to a provider.
+    /// `None` for as many as the format allows (65,535). 16 by default: each
+    /// one that is read may cost a call to a provider, or a decryption with all
+    /// of the context, before anything of the message is known to be authentic.
     pub fn max_encrypted_data_keys(mut self, limit: impl Into<Option<usize>>) -> Self {
         self.settings.max_encrypted_data_keys = limit.into();
         self
     }
 
-    /// The longest header that is read, in bytes; 4 MiB by default, enough
+    /// The longest header that is read or written, in bytes; 4 MiB by default, enough
     /// for 16 encrypted data keys of the greatest length.
     pub fn max_header_length(mut self, bytes: usize) -> Self {
         self.settings.max_header_length = bytes;
@@ -102,7 +103,9 @@ impl ClientBuilder {
 
     /// The most bytes that a stream holds back before it can release
     /// anything: one frame or un-framed body, or a whole signed message where
-    /// only verified plaintext is asked for. 64 MiB by default. One-shot
+    /// only verified plaintext is asked for. 64 MiB by default; at its peak a
+    /// stream takes about twice as much, since what is released is copied out.
+    /// One-shot
     /// calls hold the whole message anyway and have no such limit.
     pub fn max_buffered(mut self, bytes: usize) -> Self {
         self.settings.max_buffered = bytes;

@@ -13,6 +13,8 @@ mod output;
 mod seal;
 mod settings;
 mod stream;
+#[cfg(test)]
+mod tests;
 #[cfg(feature = "tokio")]
 pub mod tokio;
 
@@ -21,13 +23,14 @@ use std::sync::Arc;
 
 pub use builder::ClientBuilder;
 pub use inspect::{ContentLayout, UnverifiedHeader, inspect};
-pub use stream::{Authenticated, Decryptor, Encryptor, Unverified};
+pub use stream::{Authenticated, Decryptor, Encryptor, ReleaseMode, Unverified};
 
 use crate::context::EncryptionContext;
 use crate::crypto::Entropy;
 use crate::error::{Error, Result};
 use crate::materials::{
     DecryptionMaterials, DecryptionRequest, EncryptionRequest, MaterialsManager,
+    check_encryption_context,
 };
 use crate::message::{EncryptedDataKey, Header, HeaderParser, MessageId, ReadError};
 use crate::provider::{KeyProvider, ProviderIdentity};
@@ -156,6 +159,7 @@ impl Client {
         Ok(PreparedEncryption {
             suite,
             frame_length: settings.frame_length,
+            max_buffered: settings.max_buffered,
             plaintext_bound,
             sealer,
             header,
@@ -168,7 +172,7 @@ impl Client {
     /// [`RawAesProvider::encrypted_data_key_length`](crate::RawAesProvider::encrypted_data_key_length)).
     ///
     /// # Errors
-    /// For a suite outside the policy, a context too long, or too many frames.
+    /// Those of [`encrypt`](Self::encrypt) that can be told beforehand.
     pub fn message_length(
         &self,
         plaintext_length: u64,
@@ -177,10 +181,11 @@ impl Client {
     ) -> Result<u64> {
         let settings = &self.inner.settings;
         let suite = settings.suite()?;
-        let edks = encrypted_data_key_lengths.iter().sum();
-        let header = seal::header_length(settings, suite, context, edks)?;
+        settings.check_edk_count(encrypted_data_key_lengths.len())?;
+        check_encryption_context(context, &settings.required_context_keys)?;
+        let header = seal::header_length(settings, suite, context, encrypted_data_key_lengths)?;
         let body = seal::body_length(suite, settings.frame_length, plaintext_length)?;
-        Ok(header as u64 + body)
+        body.checked_add(header).ok_or(Error::TooManyFrames)
     }
 
     /// Decrypts one whole message. The context is what the caller expects of
@@ -194,10 +199,11 @@ impl Client {
     /// Each way in which a message can be wrong has its variant of [`Error`];
     /// bytes after the message are [`Error::TrailingBytes`].
     pub async fn decrypt(&self, message: &[u8], context: &EncryptionContext) -> Result<Decrypted> {
-        let (decrypted, rest) = self.decrypt_prefix(message, context).await?;
+        let header = self.read_header(message)?;
+        let materials = self.decryption_materials(&header, context).await?;
+        let (mut decrypted, rest) = self.open_to_vec(message, header, materials)?;
         if !rest.is_empty() {
-            let mut plaintext = decrypted.plaintext;
-            plaintext.retreat(0);
+            decrypted.plaintext.retreat(0);
             return Err(Error::TrailingBytes);
         }
         Ok(decrypted)
@@ -213,10 +219,9 @@ impl Client {
         input: &'m [u8],
         context: &EncryptionContext,
     ) -> Result<(Decrypted, &'m [u8])> {
-        let opening = self.open_whole(input, context).await?;
-        let mut plaintext = Vec::with_capacity(opening.plaintext_at_most());
-        let (details, rest) = opening.run(&mut plaintext)?;
-        Ok((Decrypted { plaintext, details }, rest))
+        let header = self.read_header(input)?;
+        let materials = self.decryption_materials(&header, context).await?;
+        self.open_to_vec(input, header, materials)
     }
 
     /// Decrypts one whole message into the caller's buffer, and returns the
@@ -231,40 +236,56 @@ impl Client {
         context: &EncryptionContext,
         out: &mut [u8],
     ) -> Result<(usize, DecryptionDetails)> {
-        let opening = self.open_whole(message, context).await?;
+        let header = self.read_header(message)?;
+        let materials = self.decryption_materials(&header, context).await?;
+        let (mut opener, body) = self.start_whole(message, &header, &materials)?;
         let mut buffer = Buffer::new(out);
-        let (details, rest) = opening.run(&mut buffer)?;
-        if !rest.is_empty() {
+        let consumed = opener
+            .open_all(body, &mut buffer)
+            .inspect_err(|_| buffer.retreat(0))?;
+        if consumed < body.len() {
             buffer.retreat(0);
             return Err(Error::TrailingBytes);
         }
-        Ok((buffer.length(), details))
+        Ok((buffer.length(), DecryptionDetails::new(header, materials)))
     }
 
-    async fn open_whole<'m>(
-        &self,
-        input: &'m [u8],
-        context: &EncryptionContext,
-    ) -> Result<Opening<'m>> {
+    fn read_header(&self, input: &[u8]) -> Result<Header> {
         let mut parser = HeaderParser::new(self.inner.settings.header_limits());
         parser.advance(input).map_err(whole)?;
-        let header = parser.finish();
-        let materials = self.decryption_materials(&header, context).await?;
-        let raw = &input[..header.length];
-        let settings = &self.inner.settings;
-        let opener = Opener::start(
-            settings,
-            &header,
-            raw,
-            &materials,
-            Release::EachFrame,
-            usize::MAX,
-        )?;
-        Ok(Opening {
-            opener,
-            rest: &input[header.length..],
-            details: DecryptionDetails::new(header, materials),
-        })
+        Ok(parser.finish())
+    }
+
+    fn open_to_vec<'m>(
+        &self,
+        input: &'m [u8],
+        header: Header,
+        materials: DecryptionMaterials,
+    ) -> Result<(Decrypted, &'m [u8])> {
+        let (mut opener, body) = self.start_whole(input, &header, &materials)?;
+        // Exactly, and not by what may follow this message.
+        let mut plaintext = Vec::with_capacity(opener.plaintext_length(body));
+        let consumed = opener
+            .open_all(body, &mut plaintext)
+            .inspect_err(|_| plaintext.retreat(0))?;
+        let details = DecryptionDetails::new(header, materials);
+        Ok((Decrypted { plaintext, details }, &body[consumed..]))
+    }
+
+    /// Verifies the header with materials in hand; gives the body, and what
+    /// opens it.
+    fn start_whole<'m>(
+        &self,
+        input: &'m [u8],
+        header: &Header,
+        materials: &DecryptionMaterials,
+    ) -> Result<(Opener, &'m [u8])> {
+        let (raw, body) = input
+            .split_at_checked(header.length)
+            .ok_or(Error::Truncated)?;
+        let (settings, release) = (&self.inner.settings, Release::EachFrame);
+        let opener = Opener::start(settings, header, raw, materials, release, usize::MAX)?;
+        Ok((opener, body))
     }
 
     /// Checks what can be checked without a key, and gets the data key.
@@ -304,35 +325,12 @@ fn whole(error: ReadError) -> Error {
     }
 }
 
-/// A whole message whose header is authentic.
-struct Opening<'m> {
-    opener: Opener,
-    rest: &'m [u8],
-    details: DecryptionDetails,
-}
-
-impl<'m> Opening<'m> {
-    /// Never less than the plaintext, and never more than the input.
-    fn plaintext_at_most(&self) -> usize {
-        self.rest.len().saturating_sub(crate::crypto::TAG_LENGTH)
-    }
-
-    fn run(mut self, out: &mut impl Output) -> Result<(DecryptionDetails, &'m [u8])> {
-        match self.opener.open_all(self.rest, out) {
-            Ok(consumed) => Ok((self.details, &self.rest[consumed..])),
-            Err(error) => {
-                out.retreat(0);
-                Err(error)
-            }
-        }
-    }
-}
-
 /// A data key that waits for its message: it serves one, and the type sees to
 /// it that it cannot serve two.
 pub struct PreparedEncryption {
     suite: AlgorithmSuite,
     frame_length: u32,
+    max_buffered: usize,
     plaintext_bound: Option<u64>,
     sealer: Sealer,
     header: Vec<u8>,

@@ -117,6 +117,22 @@ impl Opener {
         })
     }
 
+    /// The plaintext's length, by the frames that are there: never more than
+    /// the bytes are.
+    pub(super) fn plaintext_length(&self, body: &[u8]) -> usize {
+        let (mut reader, mut length) = (Reader::new(body), 0);
+        while let Ok(head) = FrameHead::read(&mut reader, self.content_type) {
+            let Ok((content, _)) = reader.take_with_tag(head.length) else {
+                break;
+            };
+            length += content.len();
+            if head.kind != FrameKind::Regular {
+                break;
+            }
+        }
+        length
+    }
+
     /// Takes a message's body and footer that are there whole; says how long
     /// they are.
     pub(super) fn open_all(&mut self, input: &[u8], out: &mut impl Output) -> Result<usize> {

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use super::keys::MessageKeys;
 use super::output::Output;
 use super::settings::Settings;
-use crate::context::{EncryptionContext, MAX_LENGTH, PUBLIC_KEY, RESERVED_PREFIX};
+use crate::context::{EncryptionContext, MAX_LENGTH, PUBLIC_KEY};
 use crate::crypto::{AeadKey, Entropy, Hasher, IV_LENGTH, SecureRandom, SigningKey};
 use crate::error::{Error, MaterialsError, Result};
 use crate::materials::EncryptionMaterials;
@@ -56,14 +56,7 @@ impl Sealer {
             return Err(Error::InvalidMaterials(MaterialsError::Suite(parts.suite)));
         }
         settings.check_suite_for_encrypt(parts.suite)?;
-        let found = parts.edks.len();
-        let limit = settings
-            .max_encrypted_data_keys
-            .unwrap_or(usize::MAX)
-            .min(u16::MAX.into());
-        if found > limit {
-            return Err(Error::TooManyEncryptedDataKeys { found, limit });
-        }
+        settings.check_edk_count(parts.edks.len())?;
         if parts.signing_key.is_some() != suite.is_signed() {
             return Err(Error::InvalidMaterials(MaterialsError::SignatureKey));
         }
@@ -77,6 +70,7 @@ impl Sealer {
         let keys = MessageKeys::derive(backend, suite, &parts.data_key, &message_id)?;
         let edks = parts.edks.iter().map(|edk| edk.encoded_length()).sum();
         let length = HeaderBody::whole_length(suite, parts.stored_context.len(), edks);
+        settings.check_header_length(length as u64)?;
         let mut header = Vec::with_capacity(length + parts.bound_context.len());
         HeaderBody {
             suite,
@@ -113,6 +107,11 @@ impl Sealer {
             random: backend.random().clone(),
         };
         Ok((sealer, header))
+    }
+
+    #[cfg(test)]
+    pub(super) fn skip_to(&mut self, sequence_number: u32) {
+        self.next = Some(sequence_number);
     }
 
     /// Seals one frame; `plaintext` is not longer than the frame length.
@@ -188,38 +187,52 @@ impl Sealer {
     }
 }
 
+/// The longest plaintext whose message's length 64 bits hold: 2^32 frames
+/// take 2^37 bytes beside it, and no header takes 2^37.
+const LONGEST_PLAINTEXT: u64 = u64::MAX - (1 << 38);
+
 /// Bytes of the body and the footer. The final frame is full where the
 /// plaintext is a multiple of the frame length, as AWS's newer writers have
 /// it.
 pub(super) fn body_length(suite: AlgorithmSuite, frame_length: u32, plaintext: u64) -> Result<u64> {
-    let frame_length = u64::from(frame_length.max(1));
-    let regular = plaintext.saturating_sub(1) / frame_length;
-    if regular >= SEQUENCE_NUMBER_END.into() {
+    let regular = plaintext.saturating_sub(1) / u64::from(frame_length.max(1));
+    if regular >= SEQUENCE_NUMBER_END.into() || plaintext > LONGEST_PLAINTEXT {
         return Err(Error::TooManyFrames);
     }
-    // Below 2^32 × 2^33 + 2^33.
-    let frames = regular * (frame_length + FrameHead::REGULAR_OVERHEAD as u64);
-    let last = FrameHead::FINAL_OVERHEAD as u64 + (plaintext - regular * frame_length);
+    let frames = regular * FrameHead::REGULAR_OVERHEAD as u64 + FrameHead::FINAL_OVERHEAD as u64;
     let footer = suite
         .signature()
         .map_or(0, |curve| FOOTER_OVERHEAD + curve.signature_length());
-    Ok(frames + last + footer as u64)
+    Ok(plaintext + frames + footer as u64)
 }
 
 /// Bytes of a message's header, for a caller's context and the encrypted data
-/// keys' lengths.
+/// keys' lengths, which the caller may have got wrong.
 pub(super) fn header_length(
     settings: &Settings,
     suite: AlgorithmSuite,
     context: &EncryptionContext,
-    edks: usize,
-) -> Result<usize> {
-    let mut stored = context.encoded_length_where(|key| {
-        !settings.required_context_keys.contains(key) && !key.starts_with(RESERVED_PREFIX)
-    })?;
-    if let Some(curve) = suite.signature() {
-        let encoded = curve.public_key_length().div_ceil(3) * 4;
-        stored = stored.max(2) + 4 + PUBLIC_KEY.len() + encoded;
+    edks: &[usize],
+) -> Result<u64> {
+    let public_key = suite.signature().map_or(0, |curve| {
+        4 + PUBLIC_KEY.len() + curve.public_key_length().div_ceil(3) * 4
+    });
+    let with_public_key = |length: usize| match (length, public_key) {
+        (0, 0) => 0,
+        (0, public_key) => 2 + public_key,
+        (length, public_key) => length + public_key,
+    };
+    // What is bound, and of that what is stored.
+    let length = with_public_key(context.encoded_length_where(|_| true)?);
+    if length > MAX_LENGTH {
+        return Err(Error::ContextTooLong { length });
     }
-    Ok(HeaderBody::whole_length(suite, stored, edks))
+    let is_stored = |key: &str| !settings.required_context_keys.contains(key);
+    let stored = with_public_key(context.encoded_length_where(is_stored)?);
+    let edks = edks
+        .iter()
+        .fold(0u64, |sum, edk| sum.saturating_add(*edk as u64));
+    let length = edks.saturating_add(HeaderBody::whole_length(suite, stored, 0) as u64);
+    settings.check_header_length(length)?;
+    Ok(length)
 }

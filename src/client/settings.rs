@@ -85,6 +85,26 @@ impl Settings {
         Ok(())
     }
 
+    pub(super) fn check_edk_count(&self, found: usize) -> Result<()> {
+        let limit = self
+            .max_encrypted_data_keys
+            .unwrap_or(usize::MAX)
+            .min(u16::MAX.into());
+        if found > limit {
+            return Err(Error::TooManyEncryptedDataKeys { found, limit });
+        }
+        Ok(())
+    }
+
+    /// What is not read is not written either.
+    pub(super) fn check_header_length(&self, length: u64) -> Result<()> {
+        let limit = self.max_header_length;
+        if length > limit as u64 {
+            return Err(Error::HeaderTooLong { limit });
+        }
+        Ok(())
+    }
+
     pub(super) fn header_limits(&self) -> HeaderLimits {
         HeaderLimits {
             max_edks: self.max_encrypted_data_keys,

@@ -57,13 +57,15 @@ impl Client {
 /// Encrypts one message in pieces. Nothing is a message before
 /// [`finish`](Self::finish): dropped before, what came out never verifies.
 ///
-/// Holds back at most one frame.
+/// Holds back at most one frame, and at most the client's
+/// [`max_buffered`](super::ClientBuilder::max_buffered) bytes of one.
 pub struct Encryptor {
     sealer: Option<Sealer>,
     /// Until it has been given out.
     header: Vec<u8>,
     pending: SecretBuffer,
     frame_length: usize,
+    max_buffered: usize,
     plaintext_bound: Option<u64>,
     total: u64,
 }
@@ -72,6 +74,7 @@ impl Encryptor {
     fn new(prepared: PreparedEncryption) -> Self {
         Encryptor {
             frame_length: prepared.frame_length as usize,
+            max_buffered: prepared.max_buffered,
             plaintext_bound: prepared.plaintext_bound,
             sealer: Some(prepared.sealer),
             header: prepared.header,
@@ -83,8 +86,9 @@ impl Encryptor {
     /// Takes plaintext, and appends the ciphertext that is ready.
     ///
     /// # Errors
-    /// [`Error::PlaintextBoundExceeded`], [`Error::TooManyFrames`]; the
-    /// message is lost then.
+    /// [`Error::PlaintextBoundExceeded`], [`Error::TooManyFrames`], and
+    /// [`Error::BufferLimit`] where a frame would hold more than the client
+    /// buffers; the message is lost then.
     pub fn update(&mut self, plaintext: &[u8], out: &mut Vec<u8>) -> Result<()> {
         self.update_into(plaintext, out)
     }
@@ -94,6 +98,13 @@ impl Encryptor {
         self.total = self.total.saturating_add(plaintext.len() as u64);
         if let Some(bound) = self.plaintext_bound.filter(|bound| self.total > *bound) {
             return Err(Error::PlaintextBoundExceeded { bound });
+        }
+        let held = self
+            .frame_length
+            .min(self.pending.len().saturating_add(plaintext.len()));
+        if held > self.max_buffered {
+            let (needed, limit) = (held as u64, self.max_buffered);
+            return Err(Error::BufferLimit { needed, limit });
         }
         out.put(&std::mem::take(&mut self.header))?;
         let mut rest = plaintext;
@@ -151,7 +162,7 @@ pub enum Authenticated {}
 #[derive(Clone, Copy, Debug)]
 pub enum Unverified {}
 
-/// [`Authenticated`] or [`Unverified`].
+/// [`Authenticated`] or [`Unverified`], for code over a [`Decryptor`] of either.
 pub trait ReleaseMode: sealed::Sealed + Send + Sync + Unpin + 'static {}
 
 impl ReleaseMode for Authenticated {}

@@ -62,7 +62,8 @@ impl Client {
     /// comes after the frames that were authentic before it.
     ///
     /// # Errors
-    /// As [`decrypt`](Self::decrypt) for the header; the source's errors.
+    /// As [`decrypt`](Self::decrypt) for the header and what was read with it;
+    /// the source's errors.
     pub async fn decrypt_reader<R: AsyncRead + Unpin>(
         &self,
         source: R,

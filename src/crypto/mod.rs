@@ -9,6 +9,8 @@ mod random;
 mod rust_crypto;
 mod secret;
 #[cfg(test)]
+mod tests;
+#[cfg(test)]
 mod wycheproof;
 
 use std::fmt;
@@ -97,7 +99,9 @@ impl CryptoBackend {
         curve: Curve,
         compressed: &[u8],
     ) -> Result<Arc<dyn VerifyingKey>, InvalidKey> {
-        if compressed.len() != curve.public_key_length() {
+        // The curves' crate also takes 05 and x, which is no form of SEC 1's.
+        let is_compressed = matches!(compressed, [2 | 3, ..]);
+        if !is_compressed || compressed.len() != curve.public_key_length() {
             return Err(InvalidKey);
         }
         self.ecdsa.verifying_key(curve, compressed)

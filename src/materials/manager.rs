@@ -3,6 +3,7 @@
 //! Specification: framework/default-cmm.md, and
 //! framework/required-encryption-context-cmm.md for required keys.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use base64::Engine as _;
@@ -30,12 +31,7 @@ impl DefaultMaterialsManager {
 
     async fn encrypt(&self, request: EncryptionRequest<'_>) -> Result<EncryptionMaterials> {
         let suite = request.suite;
-        request.context.check_unreserved()?;
-        for key in request.required {
-            if !request.context.contains_key(key) {
-                return Err(Error::RequiredContextKeyMissing { key: key.clone() });
-            }
-        }
+        check_encryption_context(request.context, request.required)?;
         // A signed message carries its public key in the context, so that the
         // wrap binds it.
         let with_public_key;
@@ -132,6 +128,18 @@ impl DefaultMaterialsManager {
             }
             _ => Err(FormatError::PublicKey.into()),
         }
+    }
+}
+
+/// What a caller's context must be, before anything is asked of anybody.
+pub(crate) fn check_encryption_context(
+    context: &EncryptionContext,
+    required: &BTreeSet<String>,
+) -> Result<()> {
+    context.check_unreserved()?;
+    match required.iter().find(|key| !context.contains_key(key)) {
+        Some(key) => Err(Error::RequiredContextKeyMissing { key: key.clone() }),
+        None => Ok(()),
     }
 }
 

@@ -11,7 +11,7 @@ use std::future::Future;
 use std::pin::Pin;
 use std::sync::Arc;
 
-pub(crate) use manager::DefaultMaterialsManager;
+pub(crate) use manager::{DefaultMaterialsManager, check_encryption_context};
 
 use crate::context::EncryptionContext;
 use crate::crypto::{Entropy, SecretBytes, SigningKey, VerifyingKey};

@@ -143,6 +143,10 @@ impl HeaderParser {
 
     /// Goes on as far as the bytes go, which are all those that came so far.
     pub(crate) fn advance(&mut self, bytes: &[u8]) -> Result<(), ReadError> {
+        // Bytes beyond the limit are not looked at, so that the error does not
+        // depend on how many of them are there already.
+        let limit = self.limits.max_length;
+        let bytes = &bytes[..bytes.len().min(limit)];
         while !matches!(self.step, Step::Done) {
             let mut reader = Reader::at(bytes, self.position);
             let read = match self.step {
@@ -152,18 +156,12 @@ impl HeaderParser {
                 Step::Edks => self.edk(&mut reader),
                 Step::End | Step::Done => self.end(&mut reader),
             };
-            let end = match &read {
-                Ok(_) => reader.position() as u64,
-                Err(ReadError::Incomplete(incomplete)) => incomplete.needed,
-                Err(ReadError::Invalid(_)) => 0,
-            };
-            if end > self.limits.max_length as u64 {
-                return Err(Error::HeaderTooLong {
-                    limit: self.limits.max_length,
+            self.step = match read {
+                Err(ReadError::Incomplete(incomplete)) if incomplete.needed > limit as u64 => {
+                    return Err(Error::HeaderTooLong { limit }.into());
                 }
-                .into());
-            }
-            self.step = read?;
+                read => read?,
+            };
             self.position = reader.position();
         }
         Ok(())
@@ -271,12 +269,11 @@ fn read_context(bytes: &[u8]) -> Result<EncryptionContext, FormatError> {
     for _ in 0..reader.u16().map_err(incomplete)? {
         let key = text(reader.u16_prefixed().map_err(incomplete)?)?;
         let value = text(reader.u16_prefixed().map_err(incomplete)?)?;
-        if context.contains_key(key) {
+        if context.insert(key, value).is_some() {
             return Err(FormatError::DuplicateContextKey {
                 key: key.to_owned(),
             });
         }
-        context.insert(key, value);
     }
     if !reader.is_at_end() {
         return Err(FormatError::ContextLength);

@@ -188,10 +188,14 @@ impl fmt::Display for ProviderError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let parts = &*self.0;
         write!(f, "{} could not {}", parts.provider, parts.operation)?;
-        if let Some(key) = &parts.key {
-            write!(f, " under key '{key}'")?;
+        match (&parts.key, parts.kind) {
+            // The key that there is was not tried.
+            (Some(key), ProviderErrorKind::NotConfigured) => {
+                write!(f, ": {} ('{key}')", parts.kind.text())?;
+            }
+            (Some(key), kind) => write!(f, " under key '{key}': {}", kind.text())?,
+            (None, kind) => write!(f, ": {}", kind.text())?,
         }
-        write!(f, ": {}", parts.kind.text())?;
         if let ProviderErrorKind::Throttled {
             retry_after: Some(after),
         } = parts.kind
@@ -235,6 +239,10 @@ pub struct UnwrapFailures(Vec<UnwrapFailure>);
 /// How much of a hostile message's text an error repeats, in bytes.
 const SHOWN: usize = 200;
 
+/// How many failures the text of an error lists; [`UnwrapFailures::iter`] has
+/// all of them.
+const LISTED: usize = 16;
+
 impl UnwrapFailures {
     /// No failures yet.
     pub fn new() -> Self {
@@ -243,24 +251,36 @@ impl UnwrapFailures {
 
     /// Adds the cause for the encrypted data key of this index.
     pub fn push(&mut self, index: usize, edk: &EncryptedDataKey, cause: ProviderError) {
-        match self.0.iter_mut().find(|failure| failure.index == index) {
-            Some(failure) => failure.causes.push(cause),
-            None => self.0.push(UnwrapFailure {
-                index,
-                provider_id: shown(edk.provider_id().as_bytes()),
-                key_info: shown(edk.key_info()),
-                causes: vec![cause],
-            }),
+        match self.place(index) {
+            Ok(place) => self.0[place].causes.push(cause),
+            Err(place) => {
+                let failure = UnwrapFailure {
+                    index,
+                    provider_id: shown(edk.provider_id().as_bytes()),
+                    key_info: shown(edk.key_info()),
+                    causes: vec![cause],
+                };
+                self.0.insert(place, failure);
+            }
         }
+    }
+
+    /// Where the failure of this index is, or belongs. They are sorted, so
+    /// that a header of many encrypted data keys does not cost their square.
+    fn place(&self, index: usize) -> Result<usize, usize> {
+        self.0.binary_search_by_key(&index, |failure| failure.index)
     }
 
     /// Adds what another provider said of the same encrypted data keys. That a
     /// key is not one's own is worth saying only where nobody says more.
     pub(crate) fn merge(&mut self, other: UnwrapFailures) {
         for theirs in other.0 {
-            let Some(mine) = self.0.iter_mut().find(|mine| mine.index == theirs.index) else {
-                self.0.push(theirs);
-                continue;
+            let mine = match self.place(theirs.index) {
+                Ok(place) => &mut self.0[place],
+                Err(place) => {
+                    self.0.insert(place, theirs);
+                    continue;
+                }
             };
             mine.causes.extend(theirs.causes);
             let own = |cause: &ProviderError| cause.kind() != ProviderErrorKind::NotConfigured;
@@ -270,7 +290,6 @@ impl UnwrapFailures {
                 mine.causes.truncate(1);
             }
         }
-        self.0.sort_by_key(|failure| failure.index);
     }
 
     /// The failures, by the message's order.
@@ -298,18 +317,89 @@ fn shown(bytes: &[u8]) -> String {
 impl fmt::Display for UnwrapFailures {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "none of the encrypted data keys could be unwrapped")?;
-        for failure in &self.0 {
+        for failure in self.0.iter().take(LISTED) {
+            // A raw AES key's name, without the binary lengths and IV after it.
+            let (name, cut) = match failure.key_info.split_once("\\x00") {
+                Some((name, _)) if !name.is_empty() => (name, "…"),
+                _ => (failure.key_info.as_str(), ""),
+            };
+            let (index, provider_id) = (failure.index, &failure.provider_id);
             write!(
                 f,
-                "; #{} (provider '{}', key info '{}'):",
-                failure.index, failure.provider_id, failure.key_info
+                "; #{index} (provider '{provider_id}', key info '{name}{cut}'):"
             )?;
             for (number, cause) in failure.causes.iter().enumerate() {
                 write!(f, "{} {cause}", if number > 0 { "," } else { "" })?;
             }
         }
-        Ok(())
+        match self.0.len().saturating_sub(LISTED) {
+            0 => Ok(()),
+            more => write!(f, "; and {more} more"),
+        }
     }
 }
 
 impl StdError for UnwrapFailures {}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn cause(kind: ProviderErrorKind) -> ProviderError {
+        ProviderError::new(ProviderOperation::Unwrap, kind, "a provider")
+    }
+
+    fn found(failures: &UnwrapFailures) -> Vec<(usize, usize)> {
+        let each = |failure: &UnwrapFailure| (failure.index, failure.causes.len());
+        failures.iter().map(each).collect()
+    }
+
+    #[test]
+    fn failures_stand_in_the_messages_order() {
+        let edk = EncryptedDataKey::new("p", "k", "c").unwrap();
+        let mut failures = UnwrapFailures::new();
+        for index in [2, 0, 1, 2] {
+            failures.push(index, &edk, cause(ProviderErrorKind::InvalidCiphertext));
+        }
+        assert_eq!(found(&failures), [(0, 1), (1, 1), (2, 2)]);
+    }
+
+    #[test]
+    fn the_text_names_the_key_and_has_an_end() {
+        let edk = EncryptedDataKey::new("p", *b"name\0\0\0\x80\0\0\0\x0c", "c").unwrap();
+        let mut failures = UnwrapFailures::new();
+        for index in 0..1000 {
+            failures.push(index, &edk, cause(ProviderErrorKind::NotFound));
+        }
+        let text = failures.to_string();
+        assert!(text.contains("#0 (provider 'p', key info 'name…'): a provider could not"));
+        assert!(
+            text.ends_with("; and 984 more") && text.len() < 4000,
+            "{text}"
+        );
+        assert_eq!(failures.iter().count(), 1000);
+    }
+
+    #[test]
+    fn merged_failures_say_more_than_not_configured() {
+        use ProviderErrorKind::{AccessDenied, NotConfigured, Unavailable};
+        let edk = EncryptedDataKey::new("p", "k", "c").unwrap();
+        let failures = |kinds: &[(usize, ProviderErrorKind)]| {
+            let mut failures = UnwrapFailures::new();
+            for (index, kind) in kinds {
+                failures.push(*index, &edk, cause(*kind));
+            }
+            failures
+        };
+        let mut all = failures(&[(1, NotConfigured), (3, Unavailable), (4, NotConfigured)]);
+        all.merge(failures(&[
+            (0, NotConfigured),
+            (1, AccessDenied),
+            (3, AccessDenied),
+            (4, NotConfigured),
+        ]));
+        assert_eq!(found(&all), [(0, 1), (1, 1), (3, 2), (4, 1)]);
+        assert_eq!(all.iter().nth(1).unwrap().causes[0].kind(), AccessDenied);
+        assert!(all.is_retryable());
+    }
+}

@@ -54,6 +54,9 @@ pub trait KeyProvider: Send + Sync {
     /// A new data key of [`suite().data_key_length()`] bytes, in the clear and
     /// wrapped (once, or several times where this provider holds others).
     ///
+    /// Each one must be fresh: the suites without a key derivation encrypt with
+    /// it directly, and repeat every IV under one that comes twice.
+    ///
     /// [`suite().data_key_length()`]: AlgorithmSuite::data_key_length
     fn generate_data_key<'a>(
         &'a self,

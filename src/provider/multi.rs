@@ -60,6 +60,23 @@ impl MultiProvider {
     }
 }
 
+/// One that wraps nothing could not open the message later, and nobody would
+/// know until then.
+fn wrapped_by(
+    provider: &dyn KeyProvider,
+    operation: ProviderOperation,
+    edks: &[EncryptedDataKey],
+) -> Result<(), ProviderError> {
+    if edks.is_empty() {
+        let kind = ProviderErrorKind::InvalidResponse;
+        return Err(
+            ProviderError::new(operation, kind, provider.identity().label())
+                .with_source("it gave no encrypted data key"),
+        );
+    }
+    Ok(())
+}
+
 impl KeyProvider for MultiProvider {
     fn identity(&self) -> ProviderIdentity {
         self.identity.clone()
@@ -77,10 +94,16 @@ impl KeyProvider for MultiProvider {
                     .with_source("no generator was given"));
             };
             let mut generated = generator.generate_data_key(request.reborrow()).await?;
+            wrapped_by(
+                generator,
+                ProviderOperation::Generate,
+                &generated.encrypted_data_keys,
+            )?;
             for provider in &self.others {
                 let wrapped = provider
                     .wrap_data_key(request.wrap(&generated.data_key))
                     .await?;
+                wrapped_by(provider, ProviderOperation::Wrap, &wrapped)?;
                 generated.encrypted_data_keys.extend(wrapped);
             }
             Ok(generated)
@@ -94,7 +117,9 @@ impl KeyProvider for MultiProvider {
         Box::pin(async move {
             let mut edks = Vec::new();
             for provider in self.all() {
-                edks.extend(provider.wrap_data_key(request.reborrow()).await?);
+                let wrapped = provider.wrap_data_key(request.reborrow()).await?;
+                wrapped_by(provider, ProviderOperation::Wrap, &wrapped)?;
+                edks.extend(wrapped);
             }
             Ok(edks)
         })

@@ -3,6 +3,8 @@
 
 use std::fmt;
 
+use zeroize::Zeroize;
+
 use super::{
     GenerateDataKey, GeneratedDataKey, KeyProvider, ProviderError, ProviderErrorKind,
     ProviderFuture, ProviderIdentity, ProviderOperation, UnwrapDataKey, UnwrapFailures,
@@ -136,7 +138,7 @@ impl RawAesProvider {
         ciphertext.extend_from_slice(data_key.expose());
         let sealed = self.key.seal(&iv, request.context_bytes(), &mut ciphertext);
         let Ok(tag) = sealed else {
-            ciphertext.fill(0);
+            ciphertext.zeroize();
             return Err(self.error(operation, ProviderErrorKind::Other));
         };
         ciphertext.extend_from_slice(&tag);
@@ -156,7 +158,7 @@ impl RawAesProvider {
     fn unwrap(
         &self,
         edk: &EncryptedDataKey,
-        context: &[u8],
+        request: &UnwrapDataKey<'_>,
     ) -> Result<SecretBytes, ProviderErrorKind> {
         if edk.provider_id() != self.namespace {
             return Err(ProviderErrorKind::NotConfigured);
@@ -172,9 +174,13 @@ impl RawAesProvider {
             .ciphertext()
             .split_last_chunk()
             .ok_or(ProviderErrorKind::InvalidCiphertext)?;
+        // A data key of another length is of no use, and another one may fit.
+        if ciphertext.len() != request.suite().data_key_length() {
+            return Err(ProviderErrorKind::InvalidCiphertext);
+        }
         let mut data_key = SecretBytes::copy_from(ciphertext);
         self.key
-            .open(iv, context, data_key.expose_mut(), tag)
+            .open(iv, request.context_bytes(), data_key.expose_mut(), tag)
             .map_err(|_| ProviderErrorKind::InvalidCiphertext)?;
         Ok(data_key)
     }
@@ -217,7 +223,7 @@ impl KeyProvider for RawAesProvider {
         Box::pin(std::future::ready((|| {
             let mut failures = UnwrapFailures::new();
             for (index, edk) in request.encrypted_data_keys().iter().enumerate() {
-                match self.unwrap(edk, request.context_bytes()) {
+                match self.unwrap(edk, &request) {
                     Ok(data_key) => {
                         let identity = self.identity.clone();
                         return Ok(UnwrappedDataKey::new(data_key, index, identity, &self.name));

@@ -85,15 +85,18 @@ impl Vectors {
         std::fs::read(&path).unwrap_or_else(|error| panic!("{}: {error}", path.display()))
     }
 
-    /// The provider of a case; `Err` with the key types where one of them is
-    /// not supported.
+    /// A key type of the case that is not supported here.
+    pub fn unsupported(case: &Value) -> Option<String> {
+        let supported = |kind: &str| kind.starts_with("raw-aes-") || kind == "static-data-key";
+        list(&case["key_types"])
+            .iter()
+            .map(text)
+            .find(|kind| !supported(kind))
+            .map(str::to_owned)
+    }
+
+    /// The provider of a case.
     pub fn provider(&self, case: &Value) -> Result<Arc<dyn KeyProvider>, String> {
-        let types: Vec<_> = list(&case["key_types"]).iter().map(text).collect();
-        let supported =
-            |kind: &&&str| !(kind.starts_with("raw-aes-") || **kind == "static-data-key");
-        if let Some(other) = types.iter().find(supported) {
-            return Err((*other).to_owned());
-        }
         let mut multi = MultiProvider::decrypt_only();
         for keyring in list(&case["keyrings"]) {
             multi = match text(&keyring["type"]) {
@@ -102,12 +105,13 @@ impl Vectors {
                     let key = SecretBytes::from(unhex(text(&key["material_hex"])));
                     let (namespace, name) =
                         (text(&keyring["provider_id"]), text(&keyring["key_name"]));
-                    multi.with(RawAesProvider::new(namespace, name, &key).expect("a key"))
+                    let provider = RawAesProvider::new(namespace, name, &key);
+                    multi.with(provider.map_err(|error| error.to_string())?)
                 }
                 "static-data-key" => {
                     multi.with(StaticDataKey(unhex(text(&keyring["data_key_hex"]))))
                 }
-                other => return Err(other.to_owned()),
+                other => panic!("unknown keyring {other}"),
             };
         }
         Ok(Arc::new(multi))

@@ -1,0 +1,133 @@
+//! `waxseal decrypt`.
+
+use std::ffi::OsStr;
+use std::io;
+use std::path::{Path, PathBuf};
+
+use waxseal::{Client, Error};
+
+use crate::context::ContextOptions;
+use crate::failure::{Action, Failure, say};
+use crate::files::{Contents, Destination, EXTENSION, Input, quoted};
+use crate::keys::KeyOptions;
+use crate::policy::PolicyOption;
+
+const ACTION: Action = Action::Decrypt;
+
+/// The options of `decrypt`.
+#[derive(clap::Args)]
+pub(crate) struct Args {
+    /// The message to decrypt; - is standard input
+    #[arg(default_value = "-")]
+    input: PathBuf,
+
+    /// Where to write the plaintext; - is standard output
+    ///
+    /// Without it: INPUT with `.waxseal` taken off, or standard output where
+    /// INPUT is standard input. An existing file is replaced, once the whole
+    /// message has proved authentic.
+    #[arg(short, long = "output", value_name = "OUT")]
+    out: Option<PathBuf>,
+
+    #[command(flatten)]
+    keys: KeyOptions,
+
+    #[command(flatten)]
+    context: ContextOptions,
+
+    #[command(flatten)]
+    policy: PolicyOption,
+
+    /// Write a signed message to standard output before its signature is
+    /// verified
+    ///
+    /// A signed message is otherwise held back, up to --max-buffered, until its
+    /// end has been seen. With this, trust what came out only once the exit
+    /// code is 0. Not needed for a file: that one appears only at the end.
+    #[arg(long)]
+    allow_unverified: bool,
+
+    /// The most bytes that are held back in memory [default: 67108864, which is
+    /// 64 MiB]
+    ///
+    /// Held back are one frame, or a body without frames, until it is
+    /// authentic; and a signed message on its way to standard output.
+    #[arg(long, value_name = "BYTES")]
+    max_buffered: Option<usize>,
+}
+
+pub(crate) fn run(args: &Args) -> Result<(), Failure> {
+    let keys = args.keys.parse()?;
+    let context = args.context.parse(ACTION)?;
+    let mut input = Input::open(&args.input)?;
+    let destination = Destination::choose(args.out.as_deref(), &args.input, without_extension)?;
+    destination.refuse_input(&input)?;
+    for file in keys.files() {
+        destination.refuse_key_file(file)?;
+    }
+
+    let mut builder = Client::builder(keys.load()?).commitment_policy(args.policy.policy);
+    if let Some(bytes) = args.max_buffered {
+        builder = builder.max_buffered(bytes);
+    }
+    let name = input.name().to_owned();
+    let built = builder.build();
+    let client = built
+        .map_err(|error| Failure::library(ACTION, &name, &error))?
+        .blocking();
+
+    let is_stream = destination.is_stream();
+    let mut output = destination.create(Contents::Plaintext)?;
+    input.tell_if_terminal();
+    input.show_progress(&output);
+    let failed = |error| Failure::read(ACTION, &name, error);
+    if is_stream && !args.allow_unverified {
+        let opened = client.decrypt_reader(&mut input, &context);
+        let reader = match opened {
+            Ok(reader) => reader,
+            Err(error) => return Err(input.not_opened(ACTION, error)),
+        };
+        let signed = reader.header().is_some_and(|header| header.is_signed());
+        let failed = |error| held_back(signed, &name, error);
+        output.copy_from(reader, failed)?;
+    } else {
+        // A file gets its name only when the signature has been verified.
+        let opened = client.decrypt_reader_unverified(&mut input, &context);
+        let reader = match opened {
+            Ok(reader) => reader,
+            Err(error) => return Err(input.not_opened(ACTION, error)),
+        };
+        if is_stream && reader.header().is_some_and(|header| header.is_signed()) {
+            say("warning: the signature is verified at the end; \
+                 trust the output only if the exit code is 0");
+        }
+        output.copy_from(reader, failed)?;
+    }
+    input.end_progress();
+    output.commit()
+}
+
+/// What the reader of a message met that is held back if it is signed.
+fn held_back(signed: bool, name: &str, error: io::Error) -> Failure {
+    let limit = error
+        .get_ref()
+        .and_then(|inner| inner.downcast_ref::<Error>())
+        .filter(|inner| signed && matches!(inner, Error::BufferLimit { .. }));
+    match limit {
+        Some(limit) => Failure::message(format!(
+            "cannot decrypt {name}: {limit}; a signed message is held back from standard output \
+             until its signature is verified: write to a file with -o, or give --allow-unverified"
+        )),
+        None => Failure::read(ACTION, name, error),
+    }
+}
+
+fn without_extension(input: &Path) -> Result<PathBuf, Failure> {
+    if input.extension() == Some(OsStr::new(EXTENSION)) {
+        return Ok(input.with_extension(""));
+    }
+    Err(Failure::usage(format!(
+        "{} does not end in .{EXTENSION}; give the name of the output with -o",
+        quoted(input)
+    )))
+}

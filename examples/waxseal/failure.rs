@@ -1,0 +1,192 @@
+//! How a run fails: one line on standard error, and an exit code for scripts.
+
+use std::fmt;
+use std::io::{self, Write};
+use std::process::ExitCode;
+
+use waxseal::{CommitmentPolicy, Error, FormatError, ProviderErrorKind, UnwrapFailures};
+
+/// What a run was doing with a message when the library refused it.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Action {
+    Encrypt,
+    Decrypt,
+    Inspect,
+}
+
+impl fmt::Display for Action {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Action::Encrypt => "encrypt",
+            Action::Decrypt => "decrypt",
+            Action::Inspect => "inspect",
+        })
+    }
+}
+
+/// The exit codes, as `waxseal --help` lists them.
+#[derive(Clone, Copy)]
+enum Code {
+    Message = 1,
+    Usage = 2,
+    Io = 3,
+}
+
+/// Why a run failed. It names keys of the context and never values.
+pub(crate) struct Failure {
+    code: Code,
+    /// `None` where nobody is there to read it.
+    text: Option<String>,
+}
+
+impl Failure {
+    /// The command line asks for what cannot be.
+    pub(crate) fn usage(text: impl Into<String>) -> Self {
+        Failure {
+            code: Code::Usage,
+            text: Some(text.into()),
+        }
+    }
+
+    /// The message or a key is wrong.
+    pub(crate) fn message(text: impl Into<String>) -> Self {
+        Failure {
+            code: Code::Message,
+            text: Some(text.into()),
+        }
+    }
+
+    /// A file or the system is the cause; `what` begins with "cannot".
+    pub(crate) fn io(what: impl fmt::Display, error: impl fmt::Display) -> Self {
+        Failure {
+            code: Code::Io,
+            text: Some(format!("{what}: {error}")),
+        }
+    }
+
+    /// What a write met: whoever reads a pipe may stop when they have enough,
+    /// and wants no word about it.
+    pub(crate) fn write(name: &str, error: &io::Error) -> Self {
+        if error.kind() == io::ErrorKind::BrokenPipe {
+            return Failure {
+                code: Code::Io,
+                text: None,
+            };
+        }
+        Failure::io(format_args!("cannot write {name}"), error)
+    }
+
+    /// What a reader of the library met: its own error, or the source's.
+    pub(crate) fn read(action: Action, name: &str, error: io::Error) -> Self {
+        match error.downcast::<Error>() {
+            Ok(error) => Failure::library(action, name, &error),
+            Err(error) => Failure::io(format_args!("cannot read {name}"), error),
+        }
+    }
+
+    /// What the library refused. Its errors name their causes themselves.
+    pub(crate) fn library(action: Action, name: &str, error: &Error) -> Self {
+        let mut text = format!("cannot {action} {name}: {error}");
+        if let Some(hint) = hint(action, error) {
+            text.push_str("; ");
+            text.push_str(&hint);
+        }
+        Failure {
+            code: code(action, error),
+            text: Some(text),
+        }
+    }
+
+    /// Adds what to do about it.
+    pub(crate) fn with_hint(mut self, hint: &str) -> Self {
+        if let Some(text) = &mut self.text {
+            text.push_str("; ");
+            text.push_str(hint);
+        }
+        self
+    }
+
+    /// Says it, and gives the exit code.
+    pub(crate) fn report(self) -> ExitCode {
+        if let Some(text) = &self.text {
+            say(text);
+        }
+        ExitCode::from(self.code as u8)
+    }
+}
+
+/// One line on standard error. Names may come from a hostile message: no
+/// control character reaches the terminal.
+pub(crate) fn say(text: &str) {
+    let mut line = String::from("waxseal: ");
+    for character in text.chars() {
+        if character.is_control() {
+            line.extend(character.escape_default());
+        } else {
+            line.push(character);
+        }
+    }
+    line.push('\n');
+    // Where standard error is closed there is nobody to tell.
+    let _ = io::stderr().lock().write_all(line.as_bytes());
+}
+
+fn code(action: Action, error: &Error) -> Code {
+    match error {
+        Error::ContextTooLong { .. }
+        | Error::ReservedContextKey { .. }
+        | Error::InvalidFrameLength
+        | Error::TooManyFrames
+        | Error::SuiteWithoutKeyDerivation { .. } => Code::Usage,
+        // Writing, they are about the options given; reading, about the message.
+        Error::SuiteForbidden { .. } | Error::TooManyEncryptedDataKeys { .. }
+            if action == Action::Encrypt =>
+        {
+            Code::Usage
+        }
+        Error::PlaintextBoundExceeded { .. } | Error::Random(_) => Code::Io,
+        Error::Provider(error) if error.kind() == ProviderErrorKind::Random => Code::Io,
+        _ => Code::Message,
+    }
+}
+
+fn hint(action: Action, error: &Error) -> Option<String> {
+    Some(match error {
+        Error::SuiteForbidden { suite, .. } => {
+            let encrypting = action == Action::Encrypt;
+            let allows = |policy: CommitmentPolicy| {
+                if encrypting {
+                    policy.allows_encrypt(*suite)
+                } else {
+                    policy.allows_decrypt(*suite)
+                }
+            };
+            let policies = CommitmentPolicy::ALL.into_iter().filter(|p| allows(*p));
+            let policies: Vec<_> = policies.map(|policy| policy.to_string()).collect();
+            let verb = if encrypting { "allowed" } else { "read" };
+            format!("it is {verb} with --policy {}", policies.join(" or "))
+        }
+        Error::PlaintextBoundExceeded { .. } => "the input grew while it was read".into(),
+        Error::Malformed(FormatError::Base64Text) => {
+            "for example: base64 -d < INPUT | waxseal decrypt".into()
+        }
+        Error::ContextKeyNotInMessage { .. } => {
+            "`waxseal inspect` shows the context that it holds".into()
+        }
+        Error::Unwrap(failures) => unwrap_hint(failures).into(),
+        Error::BufferLimit { .. } => "--max-buffered sets another limit".into(),
+        _ => return None,
+    })
+}
+
+fn unwrap_hint(failures: &UnwrapFailures) -> &'static str {
+    let tried = failures
+        .iter()
+        .flat_map(|failure| &failure.causes)
+        .any(|cause| cause.kind() != ProviderErrorKind::NotConfigured);
+    if tried {
+        "the key file is another one, or the message was changed"
+    } else {
+        "give a --key whose namespace and name are those that `waxseal inspect` shows"
+    }
+}

@@ -1,0 +1,147 @@
+//! `waxseal`: encrypts and decrypts files and pipes, and an example of the
+//! library's streams.
+//!
+//! A command is one file, with its options. What they share: [`keys`] (and
+//! [`default_key`]), [`context`], [`policy`], [`files`], [`failure`].
+
+mod context;
+mod decrypt;
+mod default_key;
+mod encrypt;
+mod failure;
+mod files;
+mod inspect;
+mod interrupt;
+mod keygen;
+mod keys;
+mod policy;
+mod progress;
+
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+
+/// Encrypts files so that only who has the key can read them, and nobody can
+/// change them unseen.
+///
+/// Each file (or whatever comes through a pipe) becomes one message in the AWS
+/// Encryption SDK's format, which the official SDKs read too. Nothing needs to
+/// be set up: without --key, a key is made for you on first use. Keep a copy of
+/// it: WHOEVER LOSES THE KEY LOSES THE DATA.
+#[derive(Parser)]
+#[command(name = "waxseal", version, after_help = EXAMPLES, after_long_help = LONG_HELP)]
+struct Cli {
+    #[command(subcommand)]
+    command: Command,
+}
+
+const EXAMPLES: &str = "\
+Examples:
+  waxseal encrypt notes.txt              makes notes.txt.waxseal
+  waxseal decrypt notes.txt.waxseal      makes notes.txt again
+  tar c photos | waxseal encrypt > photos.tar.waxseal
+  waxseal decrypt < photos.tar.waxseal | tar x
+
+`waxseal encrypt --help` explains keys and contexts.";
+
+const LONG_HELP: &str = "\
+Examples:
+  waxseal encrypt notes.txt              makes notes.txt.waxseal
+  waxseal decrypt notes.txt.waxseal      makes notes.txt again
+  tar c photos | waxseal encrypt > photos.tar.waxseal
+  waxseal decrypt < photos.tar.waxseal | tar x
+
+Exit codes:
+  0  all went well
+  1  the message or a key is wrong: changed, cut off, of another key or context
+  2  the command line asks for what cannot be
+  3  a file cannot be read or written, or the system failed
+
+An output file appears, or is replaced, only when all went well. Until then its
+bytes are in a file beside it whose name ends in .waxseal-tmp; one that stays
+behind (after a power cut, say) is unfinished, and can be removed.
+
+`waxseal encrypt --help` explains keys and contexts.";
+
+#[derive(Subcommand)]
+enum Command {
+    /// Encrypt a file or a pipe
+    ///
+    /// The input stays as it is; the message is a new file. Any length works,
+    /// in little memory.
+    #[command(after_long_help = ENCRYPT_EXAMPLES)]
+    Encrypt(encrypt::Args),
+
+    /// Decrypt a message
+    ///
+    /// Nothing comes out that is not authentic: a message that was changed
+    /// anywhere fails, and an output file appears only when all of it has been
+    /// checked. In a pipe, what came out before an error is authentic, but may
+    /// not be all: look at the exit code.
+    #[command(after_long_help = DECRYPT_EXAMPLES)]
+    Decrypt(decrypt::Args),
+
+    /// Show what a message says about itself, without a key
+    ///
+    /// Prints the suite, the encryption context and which keys open it. NOTHING
+    /// OF IT IS VERIFIED: anybody may have written it. Only `decrypt`, with the
+    /// key, checks it.
+    #[command(after_long_help = INSPECT_EXAMPLES)]
+    Inspect(inspect::Args),
+
+    /// Make a new key file
+    ///
+    /// Writes random bytes to a new file that only you can read. An existing
+    /// file is never replaced. Keep a copy in a safe place: WHOEVER LOSES THE
+    /// KEY LOSES THE DATA, and whoever has it can read the data.
+    #[command(after_long_help = KEYGEN_EXAMPLES)]
+    Keygen(keygen::Args),
+}
+
+const ENCRYPT_EXAMPLES: &str = "\
+Examples:
+  With the default key, which is made on first use:
+    waxseal encrypt notes.txt
+
+  With a key of your own, and bound to what the message is for:
+    waxseal keygen backup.key
+    waxseal encrypt db.dump --key raw-aes:acme:backup:backup.key \\
+        --context purpose=backup --context host=db1
+
+  So that either of two keys opens it:
+    waxseal encrypt db.dump --key raw-aes:acme:backup:backup.key \\
+        --key raw-aes:acme:escrow:/mnt/escrow.key
+
+  In a pipe:
+    pg_dump mydb | waxseal encrypt > mydb.sql.waxseal";
+
+const DECRYPT_EXAMPLES: &str = "\
+Examples:
+  waxseal decrypt notes.txt.waxseal
+  waxseal decrypt db.dump.waxseal -o /tmp/db.dump \\
+      --key raw-aes:acme:backup:backup.key --context purpose=backup
+  waxseal decrypt < mydb.sql.waxseal | psql mydb";
+
+const INSPECT_EXAMPLES: &str = "\
+Examples:
+  waxseal inspect db.dump.waxseal
+  waxseal inspect db.dump.waxseal --json | jq .context";
+
+const KEYGEN_EXAMPLES: &str = "\
+Example:
+  waxseal keygen backup.key
+  waxseal encrypt db.dump --key raw-aes:acme:backup:backup.key
+  waxseal decrypt db.dump.waxseal --key raw-aes:acme:backup:backup.key";
+
+fn main() -> ExitCode {
+    let done = match Cli::parse().command {
+        Command::Encrypt(args) => encrypt::run(&args),
+        Command::Decrypt(args) => decrypt::run(&args),
+        Command::Inspect(args) => inspect::run(&args),
+        Command::Keygen(args) => keygen::run(&args),
+    };
+    match done {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(failure) => failure.report(),
+    }
+}

@@ -1,0 +1,24 @@
+//! What the fuzz targets share.
+//!
+//! - [`model`]: a second reader of messages, simple and slow, that shares no
+//!   code with the library but the crates of primitives. It says what must
+//!   come out of a message, or which error.
+//! - [`recipe`]: messages described by their parts, with edits before and
+//!   after sealing; [`craft`] makes the bytes.
+//! - [`caller`]: a reader's settings and keys, for the model and for the
+//!   library alike.
+//! - [`tape`]: how a fuzzer's bytes are such a description, both ways.
+//! - [`vectors`]: the project's test vectors, for [`seeds`] and against the
+//!   model.
+
+#![forbid(unsafe_code)]
+
+pub mod caller;
+pub mod craft;
+pub mod model;
+pub mod primitives;
+pub mod random;
+pub mod recipe;
+pub mod seeds;
+pub mod tape;
+pub mod vectors;

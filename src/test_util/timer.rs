@@ -1,0 +1,108 @@
+//! Waiting for a time without a runtime: one thread of the process wakes
+//! whoever waits.
+
+use std::collections::BTreeMap;
+use std::future::Future;
+use std::pin::Pin;
+use std::sync::{Condvar, LazyLock, Mutex, MutexGuard, PoisonError};
+use std::task::{Context, Poll, Waker};
+use std::time::{Duration, Instant};
+
+/// A future that is ready at a time.
+pub(super) struct Sleep {
+    at: Instant,
+    /// Where the timer keeps this one's waker.
+    place: Option<Place>,
+}
+
+const FOREVER: Duration = Duration::from_secs(1 << 31);
+
+/// By time, and for equal times by number.
+type Place = (Instant, u64);
+
+impl Sleep {
+    pub(super) fn new(time: Duration) -> Self {
+        let now = Instant::now();
+        // Beyond what the platform can say is beyond any test.
+        let at = now.checked_add(time).unwrap_or(now + FOREVER);
+        Sleep { at, place: None }
+    }
+}
+
+impl Future for Sleep {
+    type Output = ();
+
+    fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<()> {
+        if Instant::now() >= self.at {
+            return Poll::Ready(());
+        }
+        let timer = &*TIMER;
+        let mut waiting = timer.waiting();
+        let place = self.place.unwrap_or((self.at, waiting.next));
+        self.place = Some(place);
+        waiting.next = waiting.next.max(place.1 + 1);
+        let replaced = waiting.wakers.insert(place, context.waker().clone());
+        timer.changed.notify_one();
+        // Not under the lock: a waker may be what holds another of these.
+        drop(waiting);
+        drop(replaced);
+        Poll::Pending
+    }
+}
+
+impl Drop for Sleep {
+    fn drop(&mut self) {
+        if let Some(place) = self.place {
+            let waker = TIMER.waiting().wakers.remove(&place);
+            drop(waker);
+        }
+    }
+}
+
+struct Timer {
+    waiting: Mutex<Waiting>,
+    changed: Condvar,
+}
+
+#[derive(Default)]
+struct Waiting {
+    next: u64,
+    wakers: BTreeMap<Place, Waker>,
+}
+
+static TIMER: LazyLock<Timer> = LazyLock::new(|| {
+    let thread = std::thread::Builder::new().name("waxseal test timer".to_owned());
+    thread.spawn(|| TIMER.run()).expect("a thread");
+    Timer {
+        waiting: Mutex::default(),
+        changed: Condvar::new(),
+    }
+});
+
+impl Timer {
+    fn waiting(&self) -> MutexGuard<'_, Waiting> {
+        self.waiting.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn run(&self) {
+        let mut waiting = self.waiting();
+        loop {
+            let now = Instant::now();
+            let Some((&(at, number), _)) = waiting.wakers.first_key_value() else {
+                let waited = self.changed.wait(waiting);
+                waiting = waited.unwrap_or_else(PoisonError::into_inner);
+                continue;
+            };
+            if at <= now {
+                let waker = waiting.wakers.remove(&(at, number));
+                // Not under the lock: a waker may poll, and so come back here.
+                drop(waiting);
+                waker.into_iter().for_each(Waker::wake);
+                waiting = self.waiting();
+            } else {
+                let waited = self.changed.wait_timeout(waiting, at - now);
+                waiting = waited.unwrap_or_else(PoisonError::into_inner).0;
+            }
+        }
+    }
+}
