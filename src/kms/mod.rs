@@ -1,3 +1,11 @@
 //! The embedded KMS.
 
+mod error;
+#[allow(dead_code)] // the vault and the keys are to use it
+mod seal;
+#[allow(dead_code)]
+mod state;
 pub mod store;
+
+pub use error::{KmsError, KmsResult, RecordProblem};
+pub use state::{KeyState, Operation};

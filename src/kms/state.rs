@@ -1,0 +1,190 @@
+//! The states of a key, and which operation each of them allows.
+
+use std::fmt;
+
+/// The state of a key (AWS KMS developer guide, "Key states of AWS KMS keys").
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum KeyState {
+    /// It may be used.
+    Enabled,
+    /// It was disabled, or its deletion was cancelled: enable it.
+    Disabled,
+    /// It has no key material, or not all that it had: import it.
+    PendingImport,
+    /// It is going to be deleted, and cannot be used meanwhile.
+    PendingDeletion,
+    /// The KMS is [disconnected](super::LocalKms::disconnect) from its root.
+    Unavailable,
+}
+
+impl KeyState {
+    /// All states.
+    pub const ALL: [KeyState; 5] = [
+        Self::Enabled,
+        Self::Disabled,
+        Self::PendingImport,
+        Self::PendingDeletion,
+        Self::Unavailable,
+    ];
+}
+
+impl fmt::Display for KeyState {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Enabled => "enabled",
+            Self::Disabled => "disabled",
+            Self::PendingImport => "pending import",
+            Self::PendingDeletion => "pending deletion",
+            Self::Unavailable => "unavailable",
+        })
+    }
+}
+
+macro_rules! operations {
+    ($($name:ident: $doc:literal,)*) => {
+        /// An operation of the KMS on one key, by AWS KMS's names.
+        #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+        #[non_exhaustive]
+        pub enum Operation {
+            $(#[doc = $doc] $name,)*
+        }
+
+        impl Operation {
+            /// All operations.
+            pub const ALL: &'static [Operation] = &[$(Self::$name,)*];
+
+            /// Its name, as AWS KMS's.
+            pub fn name(self) -> &'static str {
+                match self {
+                    $(Self::$name => stringify!($name),)*
+                }
+            }
+        }
+    };
+}
+
+operations! {
+    CancelKeyDeletion: "Keeps a key that was to be deleted.",
+    CreateAlias: "Gives a key a name.",
+    CreateKey: "Makes a key.",
+    Decrypt: "Decrypts, and unwraps data keys.",
+    DeleteAlias: "Takes a name away.",
+    DeleteImportedKeyMaterial: "Deletes material that was imported.",
+    DescribeKey: "Tells about a key.",
+    DisableKey: "Forbids the use of a key.",
+    DisableKeyRotation: "Stops automatic rotation.",
+    EnableKey: "Allows the use of a key again.",
+    EnableKeyRotation: "Starts automatic rotation.",
+    Encrypt: "Encrypts, and wraps given data keys.",
+    GenerateDataKey: "Makes a data key, in the clear and wrapped.",
+    GenerateDataKeyWithoutPlaintext: "Makes a data key, wrapped only.",
+    GetKeyRotationStatus: "Tells when a key is rotated.",
+    GetParametersForImport: "Gives the key and the token for an import.",
+    ImportKeyMaterial: "Imports key material.",
+    ListAliases: "Lists a key's names.",
+    ListKeyRotations: "Lists a key's rotations.",
+    ListResourceTags: "Lists a key's tags.",
+    ReEncrypt: "Decrypts and encrypts again, without giving the plaintext away.",
+    RotateKeyOnDemand: "Adds a backing key now.",
+    ScheduleKeyDeletion: "Has a key deleted later.",
+    SetMinimumVersion: "Sets the least backing-key version that may decrypt (not in AWS KMS).",
+    TagResource: "Adds tags to a key.",
+    UntagResource: "Removes tags from a key.",
+    UpdateAlias: "Moves a name to a key.",
+    UpdateKeyDescription: "Changes a key's description.",
+}
+
+impl fmt::Display for Operation {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.name())
+    }
+}
+
+/// What a state says to an operation.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Verdict {
+    Allowed,
+    /// `DisabledException`.
+    Disabled,
+    /// `KMSInvalidStateException`.
+    InvalidState,
+}
+
+impl Operation {
+    /// Whether a key in this state allows it: AWS KMS's table ("Key states of
+    /// AWS KMS keys"), one row for each operation. What depends on the key's
+    /// kind (only imported material can be deleted, for example) is decided
+    /// before, by [`Keyring`](super::Keyring)'s own rules.
+    pub(super) fn verdict(self, state: KeyState) -> Verdict {
+        use KeyState::{Disabled, Enabled, PendingDeletion, PendingImport, Unavailable};
+        use Verdict::{Allowed, InvalidState};
+        match (self, state) {
+            // These tell and change nothing, or concern the name and not the
+            // key.
+            (
+                Self::CreateKey
+                | Self::DeleteAlias
+                | Self::DescribeKey
+                | Self::GetKeyRotationStatus
+                | Self::ListAliases
+                | Self::ListKeyRotations
+                | Self::ListResourceTags,
+                _,
+            ) => Allowed,
+            (Self::CancelKeyDeletion, PendingDeletion) => Allowed,
+            (Self::CancelKeyDeletion, _) => InvalidState,
+            // Managing stays possible as long as the key stays.
+            (
+                Self::CreateAlias
+                | Self::ScheduleKeyDeletion
+                | Self::SetMinimumVersion
+                | Self::TagResource
+                | Self::UntagResource
+                | Self::UpdateAlias
+                | Self::UpdateKeyDescription,
+                PendingDeletion,
+            ) => InvalidState,
+            (
+                Self::CreateAlias
+                | Self::ScheduleKeyDeletion
+                | Self::SetMinimumVersion
+                | Self::TagResource
+                | Self::UntagResource
+                | Self::UpdateAlias
+                | Self::UpdateKeyDescription,
+                _,
+            ) => Allowed,
+            (Self::EnableKey | Self::DisableKey, Enabled | Disabled | Unavailable) => Allowed,
+            (Self::EnableKey | Self::DisableKey, PendingImport | PendingDeletion) => InvalidState,
+            (
+                Self::DeleteImportedKeyMaterial
+                | Self::GetParametersForImport
+                | Self::ImportKeyMaterial,
+                Enabled | Disabled | PendingImport,
+            ) => Allowed,
+            (
+                Self::DeleteImportedKeyMaterial
+                | Self::GetParametersForImport
+                | Self::ImportKeyMaterial,
+                PendingDeletion | Unavailable,
+            ) => InvalidState,
+            // Using a key, and giving it new material to use.
+            (
+                Self::Decrypt
+                | Self::DisableKeyRotation
+                | Self::EnableKeyRotation
+                | Self::Encrypt
+                | Self::GenerateDataKey
+                | Self::GenerateDataKeyWithoutPlaintext
+                | Self::ReEncrypt
+                | Self::RotateKeyOnDemand,
+                state,
+            ) => match state {
+                Enabled => Allowed,
+                Disabled => Verdict::Disabled,
+                PendingImport | PendingDeletion | Unavailable => InvalidState,
+            },
+        }
+    }
+}
