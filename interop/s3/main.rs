@@ -67,6 +67,9 @@ impl Server {
     }
 }
 
+/// Is given its own part of the bucket.
+type Test = Box<dyn FnOnce(&Server, &str) + Send>;
+
 fn main() -> ExitCode {
     let arguments = Arguments::from_args();
     let Some(server) = Server::from_environment() else {
@@ -76,10 +79,9 @@ fn main() -> ExitCode {
     };
     let server = Arc::new(server);
     let mut trials = Vec::new();
-    let mut add = |name: String, test: Box<dyn FnOnce(&Server, &str) + Send>| {
+    let mut add = |name: String, test: Test| {
         let server = server.clone();
         trials.push(Trial::test(name.clone(), move || {
-            // Each test has its own part of the bucket.
             test(&server, &name.replace("::", "/"));
             Ok::<(), Failed>(())
         }));
