@@ -49,7 +49,7 @@ use crate::crypto::{
     constant_time_eq,
 };
 use crate::suite::HashAlgorithm;
-use zeroize::{Zeroize, Zeroizing};
+use zeroize::Zeroize;
 
 /// The format that is written, and the only one that is read.
 pub(super) const FORMAT: u8 = 1;
@@ -95,7 +95,8 @@ pub(super) struct SealingKey<'a> {
 pub(super) enum SealError {
     #[error(transparent)]
     Random(#[from] RandomError),
-    /// A key id or a length that does not fit the format.
+    /// A key id, a backing key, a context or a plaintext of a length that the
+    /// format does not have.
     #[error("it does not fit the sealed format")]
     TooLong,
 }
@@ -128,11 +129,11 @@ pub(super) fn seal(
     out.extend_from_slice(key.id.as_bytes());
     out.extend_from_slice(&key.version.to_be_bytes());
     out.extend_from_slice(&salt);
-    out.extend_from_slice(&derived[KEY_LENGTH..]);
+    out.extend_from_slice(derived.commitment());
     let start = out.len();
     out.extend_from_slice(plaintext);
     let sealed = backend
-        .aead_key(&derived[..KEY_LENGTH])
+        .aead_key(derived.key())
         .and_then(|aead| aead.seal(&ZERO_IV, bound.aad(), &mut out[start..]));
     let Ok(tag) = sealed else {
         out.zeroize();
@@ -190,11 +191,10 @@ impl<'a> Sealed<'a> {
     ) -> Result<SecretBytes, NotOpened> {
         let bound = Bound::new(purpose, self.key_id, self.version, context).ok_or(NotOpened)?;
         let derived = derive(backend, self.salt, material, &bound).ok_or(NotOpened)?;
-        if !constant_time_eq(&derived[KEY_LENGTH..], self.commitment) {
+        if !constant_time_eq(derived.commitment(), self.commitment) {
             return Err(NotOpened);
         }
-        let aead = backend.aead_key(&derived[..KEY_LENGTH]);
-        let aead = aead.map_err(|_| NotOpened)?;
+        let aead = backend.aead_key(derived.key()).map_err(|_| NotOpened)?;
         let mut plaintext = SecretBytes::copy_from(self.ciphertext);
         // Dropping wipes it, also after an error.
         aead.open(&ZERO_IV, bound.aad(), plaintext.expose_mut(), self.tag)
@@ -216,7 +216,13 @@ struct Bound {
 impl Bound {
     fn new(purpose: Purpose, key_id: &str, version: u32, context: &[u8]) -> Option<Self> {
         let version = version.to_be_bytes();
-        let info = [LABEL, purpose.label(), &[FORMAT], key_id.as_bytes(), &version];
+        let info = [
+            LABEL,
+            purpose.label(),
+            &[FORMAT],
+            key_id.as_bytes(),
+            &version,
+        ];
         let length: usize = info.iter().map(|part| 4 + part.len()).sum();
         let mut bytes = Vec::with_capacity(length + 4 + context.len());
         for part in info.into_iter().chain([context]) {
@@ -238,108 +244,45 @@ impl Bound {
     }
 }
 
-/// The single-use key, and the commitment after it.
+/// The single-use key, and the commitment after it: on the heap, so that
+/// moving them leaves no copy behind.
+struct Derived(SecretBytes);
+
+impl Derived {
+    fn key(&self) -> &[u8] {
+        &self.0.expose()[..KEY_LENGTH]
+    }
+
+    fn commitment(&self) -> &[u8] {
+        &self.0.expose()[KEY_LENGTH..]
+    }
+}
+
+/// `None` for material that is no backing key.
 fn derive(
     backend: &CryptoBackend,
     salt: &[u8],
     material: &SecretBytes,
     bound: &Bound,
-) -> Option<Zeroizing<[u8; KEY_LENGTH + COMMITMENT_LENGTH]>> {
-    let mut derived = Zeroizing::new([0; KEY_LENGTH + COMMITMENT_LENGTH]);
+) -> Option<Derived> {
+    if material.len() != BACKING_KEY_LENGTH {
+        return None;
+    }
+    let mut derived = SecretBytes::zeroed(KEY_LENGTH + COMMITMENT_LENGTH);
     let output = HkdfOutput {
         info: &[bound.info()],
-        out: &mut derived[..],
+        out: derived.expose_mut(),
     };
     backend
-        .hkdf(HashAlgorithm::Sha512, salt, material.expose(), &mut [output])
+        .hkdf(
+            HashAlgorithm::Sha512,
+            salt,
+            material.expose(),
+            &mut [output],
+        )
         .ok()?;
-    Some(derived)
+    Some(Derived(derived))
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn material(byte: u8) -> SecretBytes {
-        SecretBytes::from(vec![byte; BACKING_KEY_LENGTH])
-    }
-
-    fn sealed(purpose: Purpose, id: &str, version: u32, context: &[u8], text: &[u8]) -> Vec<u8> {
-        let backend = CryptoBackend::default();
-        let mut entropy = Entropy::draw(backend.random(), SALT_LENGTH).unwrap();
-        let material = material(7);
-        let key = SealingKey {
-            id,
-            version,
-            material: &material,
-        };
-        let sealed = seal(&backend, &mut entropy, purpose, key, context, text).unwrap();
-        assert_eq!(sealed.len(), sealed_length(id.len(), text.len()));
-        sealed
-    }
-
-    fn opened(sealed: &[u8], purpose: Purpose, byte: u8, context: &[u8]) -> Option<Vec<u8>> {
-        let backend = CryptoBackend::default();
-        let parsed = Sealed::parse(sealed)?;
-        let opened = parsed.open(&backend, purpose, &material(byte), context).ok()?;
-        assert_eq!(opened.len(), parsed.plaintext_length());
-        Some(opened.expose().to_vec())
-    }
-
-    #[test]
-    fn opens_under_the_same_and_nothing_else() {
-        let blob = sealed(Purpose::Ciphertext, "id", 3, b"context", b"text");
-        assert_eq!(
-            opened(&blob, Purpose::Ciphertext, 7, b"context").as_deref(),
-            Some(&b"text"[..])
-        );
-        assert_eq!(opened(&blob, Purpose::Record, 7, b"context"), None);
-        assert_eq!(opened(&blob, Purpose::Ciphertext, 8, b"context"), None);
-        assert_eq!(opened(&blob, Purpose::Ciphertext, 7, b"contexu"), None);
-        assert_eq!(opened(&blob, Purpose::Ciphertext, 7, b""), None);
-    }
-
-    #[test]
-    fn every_bit_and_every_length_counts() {
-        let blob = sealed(Purpose::Record, "id", 1, b"c", b"text");
-        for bit in 0..blob.len() * 8 {
-            let mut changed = blob.clone();
-            changed[bit / 8] ^= 1 << (bit % 8);
-            assert_eq!(opened(&changed, Purpose::Record, 7, b"c"), None, "bit {bit}");
-        }
-        for length in 0..blob.len() {
-            assert_eq!(opened(&blob[..length], Purpose::Record, 7, b"c"), None);
-        }
-        let longer = [&blob[..], &[0]].concat();
-        assert_eq!(opened(&longer, Purpose::Record, 7, b"c"), None);
-    }
-
-    #[test]
-    fn no_salt_twice() {
-        let blobs: Vec<_> = (0..100)
-            .map(|_| sealed(Purpose::Ciphertext, "id", 1, b"", b""))
-            .collect();
-        let salts: std::collections::BTreeSet<_> = blobs
-            .iter()
-            .map(|blob| Sealed::parse(blob).unwrap().salt)
-            .collect();
-        assert_eq!(salts.len(), 100);
-    }
-
-    #[test]
-    fn ids_have_one_to_255_bytes() {
-        let backend = CryptoBackend::default();
-        let material = material(7);
-        for (length, fits) in [(0, false), (1, true), (255, true), (256, false)] {
-            let mut entropy = Entropy::draw(backend.random(), SALT_LENGTH).unwrap();
-            let key = SealingKey {
-                id: &"x".repeat(length),
-                version: 1,
-                material: &material,
-            };
-            let purpose = Purpose::Ciphertext;
-            let sealed = seal(&backend, &mut entropy, purpose, key, b"", b"");
-            assert_eq!(sealed.is_ok(), fits, "{length}");
-        }
-    }
-}
+mod tests;
