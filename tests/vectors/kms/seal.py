@@ -11,7 +11,6 @@ import hmac
 import json
 import pathlib
 
-from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.ciphers import Cipher, algorithms, modes
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
@@ -45,16 +44,14 @@ def hkdf(salt, secret, info, length, hash="sha512"):
 
 # What a sealer does. Each step can be replaced by a wrong one.
 
-def bound_parts(s):
-    return [LABEL, s["purpose"], bytes([s["format"]]), s["key_id"], number(s["version"])]
+def parts(s):
+    """What a seal is bound to, the context last."""
+    form, version = bytes([s["format"]]), number(s["version"])
+    return [LABEL, s["purpose"], form, s["key_id"], version, s["context"]]
 
 
-def info(s):
-    return prefixed(*bound_parts(s))
-
-
-def aad(s):
-    return prefixed(*bound_parts(s), s["context"])
+def bound(s):
+    return prefixed(*parts(s))
 
 
 def derived(s):
@@ -84,8 +81,8 @@ GOOD = {
     "context": b"the context",
     "plaintext": b"attack at dawn",
     "iv": ZERO_IV,
-    "info": info,
-    "aad": aad,
+    "info": bound,
+    "aad": bound,
     "derived": derived,
     "encrypted": encrypted,
     "header": header,
@@ -198,14 +195,15 @@ def valid():
 
 
 def invalid():
-    """Name, what refuses it (the format, the commitment or the tag), and the
-    seal. What is wrong is not in the table of what was sealed, where it counts."""
+    """Seals with one thing wrong: a name, what has to refuse it (the format,
+    the commitment or the tag), the seal, and what it is opened with."""
     good, s = seal()
 
-    def wrong(refused_by, name, sealed=None, expected=(), **changes):
+    def wrong(refused_by, name, sealed=None, opened_with=(), **changes):
+        """This seal, or that of GOOD with these changes."""
         if sealed is None:
             sealed = seal(**changes)[0]
-        return name, refused_by, sealed, {**s, **dict(expected)}
+        return name, refused_by, sealed, {**s, **dict(opened_with)}
 
     keys = derived(s)
 
@@ -220,7 +218,6 @@ def invalid():
     yield wrong("format", "no room for a tag", good[: CIPHERTEXT + 15])
 
     # The commitment.
-    swapped = seal(purpose=b"record")[0]
     yield wrong("commitment", "the commitment's first bit, else good", flipped(good, COMMITMENT))
     yield wrong("commitment", "the commitment's last bit, else good", flipped(good, CIPHERTEXT - 1))
     yield wrong("commitment", "a commitment of zeros, else good",
@@ -229,7 +226,7 @@ def invalid():
                 derived=lambda s: keys[32:] + keys[:32])
     yield wrong("commitment", "the key as the commitment",
                 good[:COMMITMENT] + keys[:32] + good[CIPHERTEXT:])
-    yield wrong("commitment", "the record purpose, opened as a ciphertext", swapped)
+    yield wrong("commitment", "a record, opened as a ciphertext", purpose=b"record")
     yield wrong("commitment", "a ciphertext, opened as a record", good, {"purpose": b"record"})
     yield wrong("commitment", "another version in the header",
                 header=lambda s: header({**s, "version": 4}))
@@ -237,10 +234,15 @@ def invalid():
                 header=lambda s: header({**s, "key_id": s["key_id"][:-1] + b"2"}))
     yield wrong("commitment", "another salt in the header", flipped(good, SALT))
     yield wrong("commitment", "another material", good, {"material": some("other", 32)})
+    yield wrong("commitment", "another context", good, {"context": b"the contexu"})
+    yield wrong("commitment", "no context", good, {"context": b""})
     yield wrong("commitment", "the version with the low byte first", info=lambda s: prefixed(
-        *bound_parts(s)[:4], s["version"].to_bytes(4, "little")))
-    yield wrong("commitment", "an info without lengths", info=lambda s: b"".join(bound_parts(s)))
-    yield wrong("commitment", "an info without the label", info=lambda s: prefixed(*bound_parts(s)[1:]))
+        *parts(s)[:4], s["version"].to_bytes(4, "little"), s["context"]))
+    yield wrong("commitment", "an info without lengths", info=lambda s: b"".join(parts(s)))
+    yield wrong("commitment", "an info with lengths of two bytes", info=lambda s: b"".join(
+        number(len(part), 2) + part for part in parts(s)))
+    yield wrong("commitment", "an info without the label", info=lambda s: prefixed(*parts(s)[1:]))
+    yield wrong("commitment", "an info without the context", info=lambda s: prefixed(*parts(s)[:-1]))
     yield wrong("commitment", "an empty info", info=lambda s: b"")
     yield wrong("commitment", "derived by SHA-256",
                 derived=lambda s: hkdf(s["salt"], s["material"], s["info"](s), 64, "sha256"))
@@ -260,25 +262,35 @@ def invalid():
     yield wrong("tag", "an IV of one", iv=number(1, 12))
     yield wrong("tag", "no AAD", aad=lambda s: b"")
     yield wrong("tag", "the context alone as AAD", aad=lambda s: s["context"])
-    yield wrong("tag", "an AAD without the context", aad=lambda s: prefixed(*bound_parts(s)))
-    yield wrong("tag", "an AAD without lengths",
-                aad=lambda s: b"".join([*bound_parts(s), s["context"]]))
+    yield wrong("tag", "an AAD without the context", aad=lambda s: prefixed(*parts(s)[:-1]))
+    yield wrong("tag", "an AAD without lengths", aad=lambda s: b"".join(parts(s)))
     yield wrong("tag", "an AAD without the context's length",
-                aad=lambda s: prefixed(*bound_parts(s)) + s["context"])
-    yield wrong("tag", "another context", good, {"context": b"the contexu"})
-    yield wrong("tag", "no context", good, {"context": b""})
+                aad=lambda s: prefixed(*parts(s)[:-1]) + s["context"])
 
 
-def two_keys():
-    """One ciphertext and tag that AES-GCM opens under two backing keys; each
-    commitment must open under its own and be refused under the other's."""
-    sides = [{**GOOD, "material": some(f"side {n}", 32)} for n in (1, 2)]
+def two_ways(what, *sides):
+    """One ciphertext and tag that AES-GCM opens in two ways; each commitment
+    must open in its own way and be refused in the other."""
+    sides = [{**GOOD, **side} for side in sides]
     keys = [derived(side) for side in sides]
-    both, texts = collision(*((k[:32], aad(s)) for k, s in zip(keys, sides)), some("start", 16))
-    return [
-        (header(side) + k[32:] + both, {**side, "plaintext": text})
-        for side, k, text in zip(sides, keys, texts)
+    both, texts = collision(*((k[:32], bound(s)) for k, s in zip(keys, sides)), some("start", 16))
+    for side, text in zip(sides, texts):
+        side["plaintext"] = text
+    one, other = (header(side) + k[32:] + both for side, k in zip(sides, keys))
+    name = f"a ciphertext for two {what}s, "
+    opens = [
+        (f"{name}with the first one's commitment", one, sides[0]),
+        (f"{name}with the second one's commitment", other, sides[1]),
     ]
+    refused = [
+        (f"{name}the first one's commitment, opened by the second", one, sides[1]),
+        (f"{name}the second one's commitment, opened by the first", other, sides[0]),
+    ]
+    for _, sealed, s in opens + refused:
+        # AES-GCM alone accepts it.
+        text = AESGCM(derived(s)[:32]).decrypt(ZERO_IV, sealed[CIPHERTEXT:], bound(s))
+        assert text == s["plaintext"]
+    return opens, refused
 
 
 def entry(name, sealed, s, **more):
@@ -308,28 +320,16 @@ def main():
         add(name, sealed, s)
     for name, refused_by, sealed, s in invalid():
         refused.append(entry(name, sealed, s, refused_by=refused_by))
-    one, other = two_keys()
-    add("a ciphertext for two keys, with the first one's commitment", *one)
-    add("a ciphertext for two keys, with the second one's commitment", *other)
-    for name, sealed, s in (
-        ("a ciphertext for two keys, under the second one", one[0], other[1]),
-        ("a ciphertext for two keys, under the first one", other[0], one[1]),
+    for what, *sides in (
+        ("key", {"material": some("side 1", 32)}, {"material": some("side 2", 32)}),
+        ("context", {"context": b"pay Alice"}, {"context": b"pay Mallory"}),
+        ("purpose", {"purpose": b"ciphertext"}, {"purpose": b"record"}),
     ):
-        # AES-GCM alone accepts it.
-        AESGCM(derived(s)[:32]).decrypt(ZERO_IV, sealed[CIPHERTEXT:], aad(s))
-        refused.append(entry(name, sealed, s, refused_by="commitment"))
-
-    for vector in refused:
-        # Only a wrong key or AAD, or a changed ciphertext, leaves AES-GCM
-        # something to refuse.
-        if vector["refused_by"] == "tag":
-            sealed, s = bytes.fromhex(vector["sealed"]), {**GOOD}
-            s["context"] = bytes.fromhex(vector["context"])
-            try:
-                AESGCM(derived(s)[:32]).decrypt(ZERO_IV, sealed[CIPHERTEXT:], aad(s))
-            except InvalidTag:
-                continue
-            raise AssertionError(vector["name"])
+        theirs = two_ways(what, *sides)
+        for vector in theirs[0]:
+            add(*vector)
+        for vector in theirs[1]:
+            refused.append(entry(*vector, refused_by="commitment"))
 
     out = pathlib.Path(__file__).with_suffix(".json")
     out.write_text(json.dumps({"opens": opens, "refused": refused}, indent=1) + "\n")
