@@ -7,5 +7,8 @@ mod seal;
 mod state;
 pub mod store;
 
+#[cfg(feature = "aws-lc-rs")]
+#[cfg_attr(docsrs, doc(cfg(feature = "aws-lc-rs")))]
+pub use crate::crypto::{WrappingAlgorithm, WrappingKeySpec};
 pub use error::{KmsError, KmsResult, RecordProblem};
 pub use state::{KeyState, Operation};
