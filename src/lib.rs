@@ -55,6 +55,8 @@
 //!
 //! Off by default:
 //!
+//! - `aws-lc-rs`: imports of key material that is wrapped under RSA, as AWS KMS
+//!   does it, by the crate `aws-lc-rs`; building it needs a C compiler.
 //! - `object-store`: a KMS store for several machines, over the crate
 //!   `object_store`.
 //! - `tokio`: messages through `AsyncRead` and `AsyncWrite`.

@@ -6,6 +6,12 @@
 //! add. Nothing above this room knows which one runs.
 
 mod random;
+#[cfg(feature = "aws-lc-rs")]
+#[cfg_attr(
+    not(test),
+    expect(dead_code, reason = "the KMS's imports are to use it")
+)]
+mod rsa;
 mod rust_crypto;
 mod secret;
 #[cfg(test)]
@@ -18,6 +24,11 @@ use std::sync::Arc;
 
 pub(crate) use random::Entropy;
 pub use random::{RandomError, SecureRandom};
+#[cfg(feature = "aws-lc-rs")]
+#[expect(unused_imports, reason = "the KMS's imports are to use it")]
+pub(crate) use rsa::{NotUnwrapped, WrappingKeyPair};
+#[cfg(feature = "aws-lc-rs")]
+pub use rsa::{WrappingAlgorithm, WrappingKeySpec};
 pub use secret::SecretBytes;
 pub(crate) use secret::{SecretBuffer, extend_wiping};
 

@@ -28,6 +28,9 @@ pub mod store;
 mod time;
 mod vault;
 
+#[cfg(feature = "aws-lc-rs")]
+#[cfg_attr(docsrs, doc(cfg(feature = "aws-lc-rs")))]
+pub use crate::crypto::{WrappingAlgorithm, WrappingKeySpec};
 pub use error::{KmsError, KmsResult, RecordProblem};
 pub use key::{
     BackingKeyCause, DEFAULT_ROTATION_DAYS, DELETION_DAYS, Origin, Owner, ROTATION_DAYS,
