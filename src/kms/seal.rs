@@ -216,7 +216,13 @@ struct Bound {
 impl Bound {
     fn new(purpose: Purpose, key_id: &str, version: u32, context: &[u8]) -> Option<Self> {
         let version = version.to_be_bytes();
-        let info = [LABEL, purpose.label(), &[FORMAT], key_id.as_bytes(), &version];
+        let info = [
+            LABEL,
+            purpose.label(),
+            &[FORMAT],
+            key_id.as_bytes(),
+            &version,
+        ];
         let length: usize = info.iter().map(|part| 4 + part.len()).sum();
         let mut bytes = Vec::with_capacity(length + 4 + context.len());
         for part in info.into_iter().chain([context]) {
@@ -251,7 +257,12 @@ fn derive(
         out: &mut derived[..],
     };
     backend
-        .hkdf(HashAlgorithm::Sha512, salt, material.expose(), &mut [output])
+        .hkdf(
+            HashAlgorithm::Sha512,
+            salt,
+            material.expose(),
+            &mut [output],
+        )
         .ok()?;
     Some(derived)
 }
@@ -281,7 +292,9 @@ mod tests {
     fn opened(sealed: &[u8], purpose: Purpose, byte: u8, context: &[u8]) -> Option<Vec<u8>> {
         let backend = CryptoBackend::default();
         let parsed = Sealed::parse(sealed)?;
-        let opened = parsed.open(&backend, purpose, &material(byte), context).ok()?;
+        let opened = parsed
+            .open(&backend, purpose, &material(byte), context)
+            .ok()?;
         assert_eq!(opened.len(), parsed.plaintext_length());
         Some(opened.expose().to_vec())
     }
@@ -305,7 +318,11 @@ mod tests {
         for bit in 0..blob.len() * 8 {
             let mut changed = blob.clone();
             changed[bit / 8] ^= 1 << (bit % 8);
-            assert_eq!(opened(&changed, Purpose::Record, 7, b"c"), None, "bit {bit}");
+            assert_eq!(
+                opened(&changed, Purpose::Record, 7, b"c"),
+                None,
+                "bit {bit}"
+            );
         }
         for length in 0..blob.len() {
             assert_eq!(opened(&blob[..length], Purpose::Record, 7, b"c"), None);
