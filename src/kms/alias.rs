@@ -105,6 +105,9 @@ pub(super) fn record_name(backend: &CryptoBackend, alias: &str) -> String {
 pub(super) fn service_alias(service: &str) -> KmsResult<String> {
     let alias = format!("{RESERVED_PREFIX}{service}");
     check_form(&alias)?;
+    if service.is_empty() {
+        return Err(invalid(&alias, "the service has no name"));
+    }
     Ok(alias)
 }
 

@@ -44,6 +44,8 @@ mod root;
 mod root_key;
 mod seen;
 mod store_key;
+#[cfg(test)]
+mod tests;
 
 use std::fmt;
 use std::sync::{Arc, PoisonError, RwLock};
@@ -290,20 +292,21 @@ impl Vault {
     /// Deletes a record, whatever it holds and if there is one: for what nobody
     /// has to keep.
     pub(super) async fn remove(&self, name: &str) -> KmsResult<()> {
+        check_record_name(name)?;
         for _ in 0..MAX_ATTEMPTS {
             let Some(blob) = self.store.read(name).await? else {
                 return Ok(());
             };
             match self.store.delete(name, &blob.version).await {
-                Ok(()) => return Ok(()),
+                Ok(()) => {
+                    self.seen.forget(name);
+                    return Ok(());
+                }
                 Err(StoreError::Conflict { .. }) => {}
                 Err(error) => return Err(error.into()),
             }
         }
-        Err(StoreError::Conflict {
-            name: name.to_owned(),
-        }
-        .into())
+        Err(busy(name))
     }
 
     /// The names of records with this prefix, after `after`, sorted by their

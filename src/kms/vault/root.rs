@@ -167,7 +167,7 @@ mod tests {
 
     #[test]
     fn what_the_root_holds_is_checked() {
-        let plain = |store_id, generation, current, keys: &[(u32, usize)]| {
+        let plain = |store_id: &str, generation, current, keys: &[(u32, usize)]| {
             let key = [7; 64];
             let keys = keys.iter();
             let keys = keys.map(|(version, length)| (*version, Bytes(&key[..*length])));
