@@ -6,6 +6,8 @@ mod cryptography;
 mod due;
 mod gate;
 mod import;
+#[cfg(feature = "aws-lc-rs")]
+mod import_wrapped;
 mod manage;
 mod shelf;
 mod store;
@@ -26,6 +28,8 @@ pub use cryptography::{
 pub use due::{DueReport, Scheduler};
 pub(crate) use gate::{Call, Used};
 pub use import::{ImportOptions, ImportType};
+#[cfg(feature = "aws-lc-rs")]
+pub use import_wrapped::ImportParameters;
 pub use manage::{CreateKey, DeletedKey, KeyPage, ScheduledDeletion};
 pub use usage::{KeyUsage, MessageCount, VersionUsage};
 
