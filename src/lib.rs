@@ -55,6 +55,8 @@
 //!
 //! Off by default:
 //!
+//! - `aws-lc-rs`: imports of key material that is wrapped under RSA, as AWS KMS
+//!   does it, by the crate `aws-lc-rs`; building it needs a C compiler.
 //! - `object-store`: a KMS store for several machines, over the crate
 //!   `object_store`.
 //! - `tokio`: messages through `AsyncRead` and `AsyncWrite`.
@@ -65,8 +67,7 @@
 #![cfg_attr(docsrs, feature(doc_cfg))]
 
 mod client;
-// Nothing else takes time yet; what does drops the condition here and below.
-#[cfg(feature = "test-util")]
+#[cfg(any(feature = "kms", feature = "test-util"))]
 mod clock;
 mod context;
 mod crypto;
@@ -90,13 +91,16 @@ pub use client::{
     Authenticated, Client, ClientBuilder, ContentLayout, Decrypted, DecryptionDetails, Decryptor,
     Encryptor, PreparedEncryption, ReleaseMode, Unverified, UnverifiedHeader, blocking, inspect,
 };
-#[cfg(feature = "test-util")]
-#[cfg_attr(docsrs, doc(cfg(feature = "test-util")))]
+#[cfg(any(feature = "kms", feature = "test-util"))]
+#[cfg_attr(docsrs, doc(cfg(any(feature = "kms", feature = "test-util"))))]
 pub use clock::{Clock, SystemClock};
 pub use context::{ContextIter, EncryptionContext};
 pub use crypto::{CryptoBackend, RandomError, SecretBytes, SecureRandom};
 pub use error::{Error, FormatError, MaterialsError, Result};
 pub use message::EncryptedDataKey;
+#[cfg(feature = "kms")]
+#[cfg_attr(docsrs, doc(cfg(feature = "kms")))]
+pub use provider::LocalKmsProvider;
 pub use provider::{
     GenerateDataKey, GeneratedDataKey, InvalidRawAesKey, KeyProvider, MultiProvider, ProviderError,
     ProviderErrorKind, ProviderFuture, ProviderIdentity, ProviderOperation, RawAesProvider,

@@ -192,13 +192,23 @@ impl fmt::Display for AlgorithmSuite {
     }
 }
 
-/// What [`AlgorithmSuite`] and [`CommitmentPolicy`] give for a text that they
-/// do not know.
+/// What [`AlgorithmSuite`], [`CommitmentPolicy`] and other types with fixed
+/// names give for a text that they do not know.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("'{text}' is not one of: {known}")]
 pub struct UnknownName {
     text: String,
     known: String,
+}
+
+#[cfg(feature = "aws-lc-rs")]
+impl UnknownName {
+    pub(crate) fn new(text: &str, known: &[&str]) -> Self {
+        UnknownName {
+            text: text.to_owned(),
+            known: known.join(", "),
+        }
+    }
 }
 
 impl FromStr for AlgorithmSuite {

@@ -275,6 +275,16 @@ impl<M: ReleaseMode> Decryptor<M> {
     }
 }
 
+/// Drives a future of this library on this thread, and sleeps where it waits:
+/// for the calls that have no blocking form of their own, such as those of the
+/// embedded KMS.
+///
+/// With a local store or provider it is ready at once. Do not call it on the
+/// thread of an async runtime that the future needs to go on.
+pub fn wait<T>(future: impl Future<Output = T>) -> T {
+    block_on(future)
+}
+
 /// Drives a future on this thread: usually it is ready at its first poll.
 pub(crate) fn block_on<T>(future: impl Future<Output = T>) -> T {
     struct Unpark(Thread);

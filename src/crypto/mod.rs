@@ -6,6 +6,8 @@
 //! add. Nothing above this room knows which one runs.
 
 mod random;
+#[cfg(feature = "aws-lc-rs")]
+mod rsa;
 mod rust_crypto;
 mod secret;
 #[cfg(test)]
@@ -18,6 +20,10 @@ use std::sync::Arc;
 
 pub(crate) use random::Entropy;
 pub use random::{RandomError, SecureRandom};
+#[cfg(feature = "aws-lc-rs")]
+pub(crate) use rsa::WrappingKeyPair;
+#[cfg(feature = "aws-lc-rs")]
+pub use rsa::{WrappingAlgorithm, WrappingKeySpec};
 pub use secret::SecretBytes;
 pub(crate) use secret::{SecretBuffer, extend_wiping};
 

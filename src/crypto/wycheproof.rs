@@ -1,5 +1,6 @@
 //! Project Wycheproof's vectors, through the seam, for every back end. What
-//! the seam does not take (AES-GCM with IVs of other lengths) is counted aloud.
+//! the seam does not take (AES-GCM with IVs of other lengths, OAEP with labels)
+//! is counted aloud.
 
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
@@ -64,6 +65,42 @@ fn ecdsa_p384() {
     ecdsa("ecdsa_secp384r1_sha384_test.json", Curve::P384);
 }
 
+#[cfg(feature = "aws-lc-rs")]
+#[test]
+fn rsa_oaep() {
+    use super::rsa::{WrappingAlgorithm, WrappingKeyPair};
+    use crate::SecretBytes;
+
+    for (file, algorithm) in [
+        (
+            "rsa_oaep_2048_sha1_mgf1sha1_test.json",
+            WrappingAlgorithm::RsaesOaepSha1,
+        ),
+        (
+            "rsa_oaep_2048_sha256_mgf1sha256_test.json",
+            WrappingAlgorithm::RsaesOaepSha256,
+        ),
+        (
+            "rsa_oaep_4096_sha256_mgf1sha256_test.json",
+            WrappingAlgorithm::RsaesOaepSha256,
+        ),
+    ] {
+        run_one(file, "aws-lc-rs", |group, test| {
+            if test["label"] != "" {
+                return Verdict::Skipped("a label");
+            }
+            let pkcs8 = SecretBytes::from(bytes(&group["privateKeyPkcs8"]));
+            let Ok(key) = WrappingKeyPair::from_private_key(&pkcs8) else {
+                return Verdict::Inconsistent("a valid private key was refused");
+            };
+            match key.unwrap(algorithm, &bytes(&test["ct"])) {
+                Ok(material) if material.expose() == bytes(&test["msg"]) => Verdict::Accepted,
+                _ => Verdict::Rejected,
+            }
+        });
+    }
+}
+
 fn hkdf(file: &str, hash: HashAlgorithm) {
     run(file, |backend, _, test| {
         let [secret, salt, info, expected] =
@@ -122,6 +159,14 @@ enum Verdict {
 
 /// Holds every test of a file against what it says, for every back end.
 fn run(name: &str, judge: impl Fn(&CryptoBackend, &Value, &Value) -> Verdict) {
+    for backend in backends() {
+        run_one(name, backend.name(), |group, test| {
+            judge(&backend, group, test)
+        });
+    }
+}
+
+fn run_one(name: &str, implementation: &str, judge: impl Fn(&Value, &Value) -> Verdict) {
     let path = Path::new(env!("CARGO_MANIFEST_DIR"))
         .join("../shared/vectors/wycheproof")
         .join(name);
@@ -129,50 +174,47 @@ fn run(name: &str, judge: impl Fn(&CryptoBackend, &Value, &Value) -> Verdict) {
         return say(&format!("wycheproof {name}: SKIPPED, the file is absent"));
     };
     let file: Value = serde_json::from_str(&text).expect("JSON");
-    for backend in backends() {
-        let (mut passed, mut failed) = (0, Vec::new());
-        let mut skipped = BTreeMap::<_, usize>::new();
-        for group in list(&file["testGroups"]) {
-            for test in list(&group["tests"]) {
-                let expected = match test["result"].as_str() {
-                    Some("valid") => true,
-                    Some("invalid") => false,
-                    other => panic!("{name}: a result {other:?}, for which no rule was made"),
-                };
-                let problem = match judge(&backend, group, test) {
-                    Verdict::Skipped(why) => {
-                        *skipped.entry(why).or_default() += 1;
-                        continue;
-                    }
-                    Verdict::Accepted if !expected => "accepted",
-                    Verdict::Rejected if expected => "rejected",
-                    Verdict::Inconsistent(why) => why,
-                    _ => {
-                        passed += 1;
-                        continue;
-                    }
-                };
-                failed.push(format!(
-                    "tcId {} ({}): {problem}",
-                    test["tcId"], test["comment"]
-                ));
-            }
+    let (mut passed, mut failed) = (0, Vec::new());
+    let mut skipped = BTreeMap::<_, usize>::new();
+    for group in list(&file["testGroups"]) {
+        for test in list(&group["tests"]) {
+            let expected = match test["result"].as_str() {
+                Some("valid") => true,
+                Some("invalid") => false,
+                other => panic!("{name}: a result {other:?}, for which no rule was made"),
+            };
+            let problem = match judge(group, test) {
+                Verdict::Skipped(why) => {
+                    *skipped.entry(why).or_default() += 1;
+                    continue;
+                }
+                Verdict::Accepted if !expected => "accepted",
+                Verdict::Rejected if expected => "rejected",
+                Verdict::Inconsistent(why) => why,
+                _ => {
+                    passed += 1;
+                    continue;
+                }
+            };
+            failed.push(format!(
+                "tcId {} ({}): {problem}",
+                test["tcId"], test["comment"]
+            ));
         }
-        let mut line = format!(
-            "wycheproof {name} [{}]: {passed} passed, {} failed, {} skipped",
-            backend.name(),
-            failed.len(),
-            skipped.values().sum::<usize>()
-        );
-        for (why, count) in &skipped {
-            write!(line, " ({why}: {count})").expect("a string");
-        }
-        say(&line);
-        assert!(failed.is_empty(), "{name}:\n{}", failed.join("\n"));
-        let counted = passed + skipped.values().sum::<usize>();
-        assert_eq!(file["numberOfTests"].as_u64(), Some(counted as u64));
-        assert!(passed > 0, "{name}: nothing was tested");
     }
+    let mut line = format!(
+        "wycheproof {name} [{implementation}]: {passed} passed, {} failed, {} skipped",
+        failed.len(),
+        skipped.values().sum::<usize>()
+    );
+    for (why, count) in &skipped {
+        write!(line, " ({why}: {count})").expect("a string");
+    }
+    say(&line);
+    assert!(failed.is_empty(), "{name}:\n{}", failed.join("\n"));
+    let counted = passed + skipped.values().sum::<usize>();
+    assert_eq!(file["numberOfTests"].as_u64(), Some(counted as u64));
+    assert!(passed > 0, "{name}: nothing was tested");
 }
 
 /// Past libtest, which captures what passing tests print.

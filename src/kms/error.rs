@@ -147,8 +147,8 @@ pub enum KmsError {
         /// The cause, where there is one.
         source: Option<Box<Error>>,
     },
-    /// The root's provider could not be asked: a remote service that does not
-    /// answer, for example.
+    /// The root's provider could not be asked, or refused: a remote service
+    /// that does not answer, for example, or a key that was disabled.
     #[error("the root's provider failed: {0}")]
     Root(Box<Error>),
     /// A record is not what was written under its name. All others are usable.
@@ -181,6 +181,10 @@ pub enum RecordProblem {
     /// or of another store. Restore it from a backup.
     #[error("is damaged, or is not this store's record of this name")]
     Damaged,
+    /// It is gone, and others are there that need it. Restore it from a copy of
+    /// the store.
+    #[error("is missing, and other records are there")]
+    Missing,
     /// A newer version of this library wrote it. Upgrade.
     #[error("has format {found}; this version reads up to {supported}")]
     NewerFormat {
@@ -203,7 +207,8 @@ impl KmsError {
     /// Whether the same call may succeed later, as it is.
     pub fn is_retryable(&self) -> bool {
         match self {
-            Self::Busy { .. } | Self::Root(_) => true,
+            Self::Busy { .. } => true,
+            Self::Root(error) => error.is_retryable(),
             Self::Store(error) => error.is_retryable(),
             _ => false,
         }

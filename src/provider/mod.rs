@@ -4,6 +4,8 @@
 //! tests. [`KeyProvider`] says what each promises.
 
 mod error;
+#[cfg(feature = "kms")]
+mod local_kms;
 mod multi;
 mod raw_aes;
 
@@ -15,6 +17,8 @@ use std::sync::Arc;
 pub use error::{
     ProviderError, ProviderErrorKind, ProviderOperation, UnwrapFailure, UnwrapFailures,
 };
+#[cfg(feature = "kms")]
+pub use local_kms::LocalKmsProvider;
 pub use multi::MultiProvider;
 pub use raw_aes::{InvalidRawAesKey, RawAesProvider};
 
@@ -272,6 +276,12 @@ impl<'a> WrapDataKey<'a> {
             data_key: self.data_key,
             entropy: self.entropy,
         }
+    }
+
+    /// The randomness of the operation, for a seal that draws in itself.
+    #[cfg(feature = "kms")]
+    pub(crate) fn entropy(&mut self) -> &mut Entropy {
+        self.entropy
     }
 
     /// Random bytes, for a nonce for example.

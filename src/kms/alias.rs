@@ -1,0 +1,227 @@
+//! Names of keys, and how a key is given: by id, ARN or alias.
+
+use serde::{Deserialize, Serialize};
+
+use super::error::{KmsError, KmsResult};
+use super::time::Timestamp;
+use crate::crypto::CryptoBackend;
+use crate::suite::HashAlgorithm;
+
+const PREFIX: &str = "alias/";
+/// Kept for services' keys.
+const RESERVED_PREFIX: &str = "alias/aws/";
+const MAX_LENGTH: usize = 256;
+
+/// What stands before the id in an ARN.
+pub(super) const ARN_PREFIX: &str = "arn:waxseal:kms:local:000000000000:key/";
+
+/// An alias as it is stored. One that was deleted stays, without a target, so
+/// that a backup does not bring it back.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(super) struct AliasRecord {
+    pub(super) name: String,
+    pub(super) target: Option<String>,
+    pub(super) created: Timestamp,
+    pub(super) updated: Timestamp,
+}
+
+/// How a caller gives a key.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum KeySpec<'a> {
+    Id(&'a str),
+    Alias(&'a str),
+}
+
+impl<'a> KeySpec<'a> {
+    /// An alias, an id, or an ARN. What is none of them names no key.
+    pub(super) fn parse(text: &'a str) -> KmsResult<Self> {
+        let spec = if text.starts_with(PREFIX) {
+            Some(KeySpec::Alias(text))
+        } else {
+            let id = text.strip_prefix(ARN_PREFIX).unwrap_or(text);
+            is_id(id).then_some(KeySpec::Id(id))
+        };
+        spec.ok_or_else(|| KmsError::NotFound { key: shown(text) })
+    }
+}
+
+/// A UUID in lower case: what may become part of a record's name.
+pub(super) fn is_id(text: &str) -> bool {
+    text.len() == 36
+        && text.bytes().enumerate().all(|(place, byte)| match place {
+            8 | 13 | 18 | 23 => byte == b'-',
+            _ => matches!(byte, b'0'..=b'9' | b'a'..=b'f'),
+        })
+}
+
+/// An id from 16 random or hashed bytes (RFC 9562): version 4 or 8.
+pub(super) fn id_from(mut bytes: [u8; 16], version: u8) -> String {
+    bytes[6] = (bytes[6] & 0x0f) | (version << 4);
+    bytes[8] = (bytes[8] & 0x3f) | 0x80;
+    let mut id = String::with_capacity(36);
+    for (place, byte) in bytes.into_iter().enumerate() {
+        if matches!(place, 4 | 6 | 8 | 10) {
+            id.push('-');
+        }
+        for digit in [byte >> 4, byte & 15] {
+            id.extend(char::from_digit(digit.into(), 16));
+        }
+    }
+    id
+}
+
+/// The id of a key that is found by a name and not by an alias: the same
+/// wherever it is made in this store, so that two processes that make it at
+/// once make one.
+pub(super) fn named_id(backend: &CryptoBackend, store_id: &str, name: &str) -> String {
+    let mut hasher = backend.hasher(HashAlgorithm::Sha256);
+    for part in ["waxseal local-kms named key", store_id, name] {
+        hasher.update(&(part.len() as u64).to_be_bytes());
+        hasher.update(part.as_bytes());
+    }
+    let digest = hasher.finish();
+    let mut bytes = [0; 16];
+    bytes.copy_from_slice(&digest.as_ref()[..16]);
+    id_from(bytes, 8)
+}
+
+/// The name of an alias's record: a hash, since an alias may hold what a
+/// record's name may not.
+pub(super) fn record_name(backend: &CryptoBackend, alias: &str) -> String {
+    let mut hasher = backend.hasher(HashAlgorithm::Sha256);
+    hasher.update(alias.as_bytes());
+    let digest = hasher.finish();
+    let mut name = String::with_capacity(8 + 64);
+    name.push_str("aliases/");
+    for byte in digest.as_ref() {
+        for digit in [byte >> 4, byte & 15] {
+            name.extend(char::from_digit(digit.into(), 16));
+        }
+    }
+    name
+}
+
+/// The alias of a service's key.
+pub(super) fn service_alias(service: &str) -> KmsResult<String> {
+    let alias = format!("{RESERVED_PREFIX}{service}");
+    check_form(&alias)?;
+    if service.is_empty() {
+        return Err(invalid(&alias, "the service has no name"));
+    }
+    Ok(alias)
+}
+
+/// An alias that users may make, move and delete.
+pub(super) fn check(alias: &str) -> KmsResult<()> {
+    check_form(alias)?;
+    if alias.starts_with(RESERVED_PREFIX) {
+        return Err(invalid(alias, "'alias/aws/' is kept for services' keys"));
+    }
+    Ok(())
+}
+
+fn check_form(alias: &str) -> KmsResult<()> {
+    let Some(name) = alias.strip_prefix(PREFIX) else {
+        return Err(invalid(alias, "it does not start with 'alias/'"));
+    };
+    let allowed =
+        |byte| matches!(byte, b'a'..=b'z' | b'A'..=b'Z' | b'0'..=b'9' | b'/' | b'_' | b'-');
+    if name.is_empty() || alias.len() > MAX_LENGTH {
+        return Err(invalid(alias, "it has 7 to 256 characters"));
+    }
+    if !name.bytes().all(allowed) {
+        return Err(invalid(
+            alias,
+            "after 'alias/' it is of A-Z, a-z, 0-9, '/', '_' and '-'",
+        ));
+    }
+    Ok(())
+}
+
+fn invalid(alias: &str, reason: &'static str) -> KmsError {
+    KmsError::InvalidAlias {
+        alias: shown(alias),
+        reason,
+    }
+}
+
+/// What an error repeats of a caller's text.
+pub(super) fn shown(text: &str) -> String {
+    let mut shown: String = text.chars().take(MAX_LENGTH).collect();
+    if shown.len() < text.len() {
+        shown.push('…');
+    }
+    shown.escape_debug().to_string()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn ids() {
+        let id = id_from([0xff; 16], 4);
+        assert_eq!(id, "ffffffff-ffff-4fff-bfff-ffffffffffff");
+        assert!(is_id(&id));
+        for wrong in [
+            "",
+            "ffffffff-ffff-4fff-bfff-fffffffffff",
+            &id.to_uppercase(),
+            &id.replace('-', "0"),
+        ] {
+            assert!(!is_id(wrong), "{wrong}");
+        }
+    }
+
+    #[test]
+    fn specs() {
+        let id = id_from([7; 16], 4);
+        let arn = format!("{ARN_PREFIX}{id}");
+        assert_eq!(KeySpec::parse(&id).unwrap(), KeySpec::Id(&id));
+        assert_eq!(KeySpec::parse(&arn).unwrap(), KeySpec::Id(&id));
+        assert_eq!(
+            KeySpec::parse("alias/x").unwrap(),
+            KeySpec::Alias("alias/x")
+        );
+        for wrong in ["", "x", "keys/../root", "arn:aws:kms:eu-west-1:1:key/x"] {
+            assert!(KeySpec::parse(wrong).is_err(), "{wrong}");
+        }
+    }
+
+    #[test]
+    fn aliases() {
+        let longest = format!("alias/{}", "x".repeat(250));
+        for good in ["alias/a", "alias/a/B_9-", "alias/aws", &longest] {
+            check(good).unwrap();
+        }
+        let longer = format!("{longest}x");
+        for bad in [
+            "",
+            "alias/",
+            "a",
+            "Alias/a",
+            "alias/a b",
+            "alias/ü",
+            "alias/aws/s3",
+            &longer,
+        ] {
+            assert!(
+                matches!(check(bad), Err(KmsError::InvalidAlias { .. })),
+                "{bad}"
+            );
+        }
+        assert_eq!(service_alias("s3").unwrap(), "alias/aws/s3");
+        assert!(service_alias("").is_err() && service_alias("a b").is_err());
+    }
+
+    #[test]
+    fn named_ids_differ_by_every_part() {
+        let backend = CryptoBackend::default();
+        let id = |store, name| named_id(&backend, store, name);
+        assert_eq!(id("s", "n"), id("s", "n"));
+        assert!(is_id(&id("s", "n")));
+        for other in [id("t", "n"), id("s", "m"), id("sn", ""), id("", "sn")] {
+            assert_ne!(id("s", "n"), other);
+        }
+    }
+}

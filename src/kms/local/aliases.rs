@@ -1,0 +1,231 @@
+//! Names of keys: made, moved, deleted, listed, resolved.
+
+use std::sync::Arc;
+use std::time::SystemTime;
+
+use super::gate::Call;
+use super::manage::PAGE;
+use super::{Inner, LoadedAlias, LocalKms, MAX_ATTEMPTS, not_found};
+use crate::kms::alias::{self, ARN_PREFIX, AliasRecord};
+use crate::kms::error::{KmsError, KmsResult};
+use crate::kms::state::Operation;
+use crate::kms::store::StoreError;
+use crate::kms::vault::Stamp;
+
+/// A name of a key.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Alias {
+    /// The name: `alias/…`, at most 256 characters.
+    pub name: String,
+    /// The ARN of the key that it names.
+    pub key_arn: String,
+    /// When the name was first given.
+    pub created: SystemTime,
+    /// When it was last moved.
+    pub updated: SystemTime,
+}
+
+impl LocalKms {
+    /// Gives a key a name: `alias/` and letters, digits, `/`, `_`, `-`; at most
+    /// 256 characters.
+    ///
+    /// # Errors
+    /// [`KmsError::AlreadyExists`]; [`KmsError::InvalidAlias`], also for
+    /// `alias/aws/…`, which is kept for services' keys; [`KmsError::NotFound`],
+    /// [`KmsError::InvalidState`], [`KmsError::Unsupported`] for the key; the
+    /// store's errors.
+    pub async fn create_alias(&self, alias: &str, key: &str) -> KmsResult<()> {
+        alias::check(alias)?;
+        let call = Call::new(Operation::CreateAlias, key);
+        let id = self.0.read_key(call, |record, _, _| record.id.clone());
+        let id = id.await?;
+        self.0.claim_alias(alias, &id).await
+    }
+
+    /// Moves a name to another key.
+    ///
+    /// # Errors
+    /// [`KmsError::NotFound`] if there is no such alias or key; else as
+    /// [`create_alias`](Self::create_alias).
+    pub async fn update_alias(&self, alias: &str, key: &str) -> KmsResult<()> {
+        alias::check(alias)?;
+        let call = Call::new(Operation::UpdateAlias, key);
+        let id = self.0.read_key(call, |record, _, _| record.id.clone());
+        let id = id.await?;
+        self.0
+            .write_alias(alias, |target| match target {
+                Some(_) => Ok(Some(id.clone())),
+                None => Err(not_found(alias)),
+            })
+            .await
+    }
+
+    /// Takes a name away. The key is not concerned.
+    ///
+    /// # Errors
+    /// [`KmsError::NotFound`], [`KmsError::InvalidAlias`]; the store's errors.
+    pub async fn delete_alias(&self, alias: &str) -> KmsResult<()> {
+        alias::check(alias)?;
+        self.0
+            .write_alias(alias, |target| match target {
+                Some(_) => Ok(None),
+                None => Err(not_found(alias)),
+            })
+            .await
+    }
+
+    /// All names, or those of one key, sorted. Names of deleted keys are gone
+    /// with them.
+    ///
+    /// # Errors
+    /// [`KmsError::NotFound`] for the key; [`KmsError::Record`] if one cannot
+    /// be read; the store's errors.
+    pub async fn list_aliases(&self, key: Option<&str>) -> KmsResult<Vec<Alias>> {
+        let wanted = match key {
+            Some(key) => {
+                let call = Call::new(Operation::ListAliases, key);
+                Some(
+                    self.0
+                        .read_key(call, |record, _, _| record.id.clone())
+                        .await?,
+                )
+            }
+            None => None,
+        };
+        let mut aliases = Vec::new();
+        let mut last: Option<String> = None;
+        loop {
+            let names = self.0.vault.list("aliases/", last.as_deref(), PAGE).await?;
+            for name in &names {
+                let Some(stored) = self.0.vault.read::<AliasRecord>(name).await? else {
+                    continue;
+                };
+                let record = stored.value;
+                // Owned keys' names are nobody's business.
+                if !record.name.starts_with("alias/") {
+                    continue;
+                }
+                if let Some(target) = &record.target
+                    && wanted.as_ref().is_none_or(|wanted| wanted == target)
+                    && self.0.is_alive(target).await?
+                {
+                    aliases.push(Alias {
+                        key_arn: format!("{ARN_PREFIX}{target}"),
+                        created: record.created.into(),
+                        updated: record.updated.into(),
+                        name: record.name,
+                    });
+                }
+            }
+            if names.len() < PAGE {
+                aliases.sort_unstable_by(|a, b| a.name.cmp(&b.name));
+                return Ok(aliases);
+            }
+            last = names.into_iter().next_back();
+        }
+    }
+
+    /// The ARN of the key that an id, ARN or alias means.
+    ///
+    /// # Errors
+    /// [`KmsError::NotFound`]; the store's errors.
+    pub async fn resolve(&self, key: &str) -> KmsResult<String> {
+        let call = Call::new(Operation::DescribeKey, key);
+        self.0
+            .read_key(call, |record, _, _| record.arn.clone())
+            .await
+    }
+}
+
+impl Inner {
+    /// Whether there is such a key, and its deletion is not due.
+    async fn is_alive(&self, id: &str) -> KmsResult<bool> {
+        let key = match self.load(id).await {
+            Ok(key) => key,
+            // It is there, and nobody may take its name.
+            Err(KmsError::Record { .. }) => return Ok(true),
+            Err(error) => return Err(error),
+        };
+        Ok(key.is_some_and(|key| {
+            key.live()
+                .is_ok_and(|record| record.state(self.now(), true).is_some())
+        }))
+    }
+
+    pub(super) async fn check_free(&self, alias: &str) -> KmsResult<()> {
+        let loaded = self.load_alias_afresh(alias).await?;
+        match self.living_target(loaded.as_deref()).await? {
+            Some(_) => Err(KmsError::AlreadyExists {
+                alias: alias.to_owned(),
+            }),
+            None => Ok(()),
+        }
+    }
+
+    /// Takes a name that is free: that nobody has given, that was deleted, or
+    /// whose key was.
+    pub(super) async fn claim_alias(&self, alias: &str, id: &str) -> KmsResult<()> {
+        self.write_alias(alias, |target| match target {
+            Some(_) => Err(KmsError::AlreadyExists {
+                alias: alias.to_owned(),
+            }),
+            None => Ok(Some(id.to_owned())),
+        })
+        .await
+    }
+
+    async fn living_target<'a>(
+        &self,
+        loaded: Option<&'a LoadedAlias>,
+    ) -> KmsResult<Option<&'a str>> {
+        match loaded.and_then(|loaded| loaded.record.target.as_deref()) {
+            Some(target) if self.is_alive(target).await? => Ok(Some(target)),
+            _ => Ok(None),
+        }
+    }
+
+    /// Changes what a name means, from what it means now. Of several at once
+    /// one is first, and the others see what it wrote.
+    async fn write_alias(
+        &self,
+        alias: &str,
+        decide: impl Fn(Option<&str>) -> KmsResult<Option<String>>,
+    ) -> KmsResult<()> {
+        let name = alias::record_name(&self.backend, alias);
+        for _ in 0..MAX_ATTEMPTS {
+            let age = self.clock.elapsed();
+            let epoch = self.aliases.epoch(&self.vault, age).await?;
+            let loaded = self.load_alias_afresh(alias).await?;
+            let target = decide(self.living_target(loaded.as_deref()).await?)?;
+            let now = self.now();
+            let created = match loaded.as_deref() {
+                Some(loaded) if loaded.record.target.is_some() => loaded.record.created,
+                _ => now,
+            };
+            let record = AliasRecord {
+                name: alias.to_owned(),
+                target,
+                created,
+                updated: now,
+            };
+            let stamp: Option<&Stamp> = loaded.as_deref().map(|loaded| &loaded.stamp);
+            match self.vault.write(&name, &record, stamp).await {
+                Ok(stamp) => {
+                    let written = Arc::new(LoadedAlias { record, stamp });
+                    self.aliases.put(alias, epoch, written);
+                    return Ok(());
+                }
+                Err(KmsError::Store(StoreError::Conflict { .. })) => {}
+                Err(error) => {
+                    self.aliases.forget(alias);
+                    return Err(error);
+                }
+            }
+        }
+        Err(KmsError::Busy {
+            name,
+            attempts: MAX_ATTEMPTS,
+        })
+    }
+}

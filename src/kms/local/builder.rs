@@ -1,0 +1,142 @@
+//! Opening a KMS.
+
+use std::fmt;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicUsize};
+use std::time::Duration;
+
+use super::shelf::Shelf;
+use super::{Inner, LocalKms};
+use crate::client::blocking;
+use crate::clock::{Clock, SystemClock};
+use crate::crypto::{CryptoBackend, SecretBytes};
+use crate::kms::error::KmsResult;
+use crate::kms::store::{BlobStore, MemoryStore};
+use crate::kms::vault::{Creation, RootKey, Vault};
+
+/// How long a change of another process may stay unseen, where nothing else is
+/// said.
+const DEFAULT_MAX_STALENESS: Duration = Duration::from_secs(1);
+const DEFAULT_USAGE_FLUSH_INTERVAL: Duration = Duration::from_secs(5);
+
+/// Settings of a [`LocalKms`], and opening it.
+pub struct LocalKmsBuilder {
+    store: Arc<dyn BlobStore>,
+    root: RootKey,
+    create: bool,
+    backend: CryptoBackend,
+    clock: Arc<dyn Clock>,
+    max_staleness: Duration,
+    usage_flush_interval: Duration,
+}
+
+impl LocalKmsBuilder {
+    fn new(store: Arc<dyn BlobStore>, root: RootKey) -> Self {
+        LocalKmsBuilder {
+            store,
+            root,
+            create: true,
+            backend: CryptoBackend::default(),
+            clock: Arc::new(SystemClock),
+            max_staleness: DEFAULT_MAX_STALENESS,
+            usage_flush_interval: DEFAULT_USAGE_FLUSH_INTERVAL,
+        }
+    }
+
+    /// Whether an empty store is made into a KMS. On by default; off, opening
+    /// one is [`KmsError::NoKms`](crate::kms::KmsError::NoKms).
+    #[must_use]
+    pub fn create(mut self, create: bool) -> Self {
+        self.create = create;
+        self
+    }
+
+    /// The primitives.
+    #[must_use]
+    pub fn crypto(mut self, backend: CryptoBackend) -> Self {
+        self.backend = backend;
+        self
+    }
+
+    /// Where time comes from: a test's own, for years in milliseconds.
+    #[must_use]
+    pub fn clock(mut self, clock: impl Clock + 'static) -> Self {
+        self.clock = Arc::new(clock);
+        self
+    }
+
+    /// How long a change of another process (a rotation, a key that was
+    /// disabled) may stay unseen: one second by default. So often at most, and
+    /// only when keys are used, the store is asked whether anything changed.
+    /// Zero asks with every call.
+    #[must_use]
+    pub fn max_staleness(mut self, max_staleness: Duration) -> Self {
+        self.max_staleness = max_staleness;
+        self
+    }
+
+    /// How often the counts of a key's usage are written: every five seconds
+    /// by default. A crash loses that much of the counts.
+    #[must_use]
+    pub fn usage_flush_interval(mut self, interval: Duration) -> Self {
+        self.usage_flush_interval = interval;
+        self
+    }
+
+    /// Opens the KMS, with one call to the root however many keys there are;
+    /// makes one where there is none yet (see [`create`](Self::create)).
+    ///
+    /// # Errors
+    /// [`NoKms`](crate::kms::KmsError::NoKms),
+    /// [`WrongRoot`](crate::kms::KmsError::WrongRoot),
+    /// [`Root`](crate::kms::KmsError::Root),
+    /// [`Record`](crate::kms::KmsError::Record) of the record `root`, and the
+    /// store's errors.
+    pub async fn open(self) -> KmsResult<LocalKms> {
+        let creation = match self.create {
+            true => Creation::IfMissing,
+            false => Creation::Never,
+        };
+        let vault = Vault::open(self.store, self.root, self.backend.clone(), creation).await?;
+        Ok(LocalKms(Arc::new(Inner {
+            vault,
+            backend: self.backend,
+            clock: self.clock,
+            connected: AtomicBool::new(true),
+            keys: Shelf::new("keys/", self.max_staleness),
+            aliases: Shelf::new("aliases/", self.max_staleness),
+            counters: Default::default(),
+            usage_flush_interval: self.usage_flush_interval,
+            schedulers: AtomicUsize::new(0),
+        })))
+    }
+}
+
+impl LocalKms {
+    /// Starts a KMS on a store, sealed under a root.
+    pub fn builder(store: impl BlobStore + 'static, root: RootKey) -> LocalKmsBuilder {
+        LocalKmsBuilder::new(Arc::new(store), root)
+    }
+
+    /// A new KMS in memory, under a root key of its own: its keys live as long
+    /// as it does.
+    ///
+    /// # Errors
+    /// When the random source fails.
+    pub fn in_memory() -> KmsResult<LocalKms> {
+        let root = RootKey::bytes(SecretBytes::random(32)?);
+        // A store in memory is ready at once.
+        blocking::block_on(Self::builder(MemoryStore::new(), root).open())
+    }
+}
+
+impl fmt::Debug for LocalKmsBuilder {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("LocalKmsBuilder")
+            .field("root", &self.root)
+            .field("create", &self.create)
+            .field("max_staleness", &self.max_staleness)
+            .field("usage_flush_interval", &self.usage_flush_interval)
+            .finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,210 @@
+//! What becomes due: rotations, expiries and deletions.
+
+use std::io;
+use std::sync::atomic::Ordering;
+use std::sync::mpsc::{self, RecvTimeoutError};
+use std::thread::{self, JoinHandle};
+use std::time::{Duration, Instant};
+
+use super::import::parameters_name;
+use super::manage::PAGE;
+use super::usage::usage_name;
+use super::{Inner, LocalKms, MAX_ATTEMPTS, key_name};
+use crate::client::blocking;
+use crate::kms::error::{KmsError, KmsResult};
+use crate::kms::key::{KeyEntry, KeyRecord};
+use crate::kms::store::StoreError;
+use crate::kms::time::Timestamp;
+
+/// What [`run_due`](LocalKms::run_due) has done.
+#[derive(Debug, Default)]
+#[non_exhaustive]
+pub struct DueReport {
+    /// Keys that were rotated: ARN and new version.
+    pub rotated: Vec<(String, u32)>,
+    /// Keys some of whose imported material had expired: ARNs.
+    pub expired: Vec<String>,
+    /// Keys that were deleted: ARNs.
+    pub deleted: Vec<String>,
+    /// What could not be done, and is tried again the next time. One key's
+    /// failure does not keep the others waiting.
+    pub failed: Vec<KmsError>,
+}
+
+/// What came of one key.
+enum Done {
+    Nothing,
+    Rotated(u32),
+    Expired,
+    Deleted,
+}
+
+impl LocalKms {
+    /// Does what is due: rotates keys whose date has come (once, however long
+    /// ago it was), wipes imported material that has expired, and deletes keys
+    /// whose waiting period is over. Call it now and then, or let the
+    /// [`Scheduler`] do it; several processes may.
+    ///
+    /// What is due is decided by the clock: one that is set into the future
+    /// deletes too early.
+    ///
+    /// # What a disk can still hold
+    ///
+    /// The record of a deleted key is replaced by a tombstone without material,
+    /// and the old one unlinked. A file system, an SSD, a snapshot or a backup
+    /// can still hold the old bytes; they are sealed under the store key, so
+    /// that [rotating](Self::rotate_store_key) that and destroying the old
+    /// root makes them worthless.
+    ///
+    /// # Errors
+    /// The store's, when the keys cannot be listed. A single key's failure is
+    /// part of the report.
+    pub async fn run_due(&self) -> KmsResult<DueReport> {
+        let mut report = DueReport::default();
+        let mut last: Option<String> = None;
+        loop {
+            let names = self.0.vault.list("keys/", last.as_deref(), PAGE).await?;
+            for name in &names {
+                let id = name.trim_start_matches("keys/");
+                match self.0.run_key_due(id).await {
+                    Ok((_, Done::Nothing)) => {}
+                    Ok((arn, Done::Rotated(version))) => report.rotated.push((arn, version)),
+                    Ok((arn, Done::Expired)) => report.expired.push(arn),
+                    Ok((arn, Done::Deleted)) => report.deleted.push(arn),
+                    Err(error) => report.failed.push(error),
+                }
+            }
+            if names.len() < PAGE {
+                return Ok(report);
+            }
+            last = names.into_iter().next_back();
+        }
+    }
+
+    /// Starts a thread that does what is due, and writes the usage counts, so
+    /// that calls that use keys never wait for that. It tells of each round
+    /// that did or failed to do something, and ends when the value is dropped.
+    ///
+    /// # Errors
+    /// When no thread can be started.
+    pub fn start_scheduler(
+        &self,
+        every: Duration,
+        mut tell: impl FnMut(KmsResult<DueReport>) + Send + 'static,
+    ) -> io::Result<Scheduler> {
+        let kms = self.clone();
+        let (stop, stopped) = mpsc::channel::<()>();
+        let pause = every.min(kms.0.usage_flush_interval);
+        let pause = pause.max(Duration::from_millis(10));
+        let thread = thread::Builder::new()
+            .name("waxseal-kms".to_owned())
+            .spawn(move || {
+                let mut last: Option<Instant> = None;
+                loop {
+                    if last.is_none_or(|last| last.elapsed() >= every) {
+                        last = Some(Instant::now());
+                        let result = blocking::block_on(kms.run_due());
+                        if !result.as_ref().is_ok_and(DueReport::is_empty) {
+                            tell(result);
+                        }
+                    }
+                    // A failure leaves the counts for the next time.
+                    let _ = blocking::block_on(kms.flush_usage());
+                    if stopped.recv_timeout(pause) != Err(RecvTimeoutError::Timeout) {
+                        return;
+                    }
+                }
+            })?;
+        self.0.schedulers.fetch_add(1, Ordering::Relaxed);
+        Ok(Scheduler {
+            kms: self.clone(),
+            stop: Some(stop),
+            thread: Some(thread),
+        })
+    }
+}
+
+impl DueReport {
+    /// Whether nothing was done, and nothing failed.
+    pub fn is_empty(&self) -> bool {
+        self.rotated.is_empty()
+            && self.expired.is_empty()
+            && self.deleted.is_empty()
+            && self.failed.is_empty()
+    }
+}
+
+/// A thread that does what is due: see
+/// [`start_scheduler`](LocalKms::start_scheduler). Dropping it ends the thread,
+/// after what it is doing.
+#[derive(Debug)]
+pub struct Scheduler {
+    kms: LocalKms,
+    stop: Option<mpsc::Sender<()>>,
+    thread: Option<JoinHandle<()>>,
+}
+
+impl Drop for Scheduler {
+    fn drop(&mut self) {
+        self.kms.0.schedulers.fetch_sub(1, Ordering::Relaxed);
+        drop(self.stop.take());
+        if let Some(thread) = self.thread.take() {
+            // A callback that panicked has said so.
+            let _ = thread.join();
+        }
+    }
+}
+
+fn is_due(record: &KeyRecord, now: Timestamp) -> bool {
+    let expired = |expires: Option<Timestamp>| expires.is_some_and(|expires| expires <= now);
+    record.deletion.is_some_and(|date| date <= now)
+        || record.rotation.is_some_and(|rotation| rotation.due <= now)
+        || (record.backing_keys.iter().chain(&record.next)).any(|key| expired(key.expires))
+}
+
+impl Inner {
+    async fn run_key_due(&self, id: &str) -> KmsResult<(String, Done)> {
+        let nothing = (String::new(), Done::Nothing);
+        let Some(known) = self.load(id).await? else {
+            return Ok(nothing);
+        };
+        if !known.live().is_ok_and(|record| is_due(record, self.now())) {
+            return Ok(nothing);
+        }
+        let name = key_name(id);
+        for _ in 0..MAX_ATTEMPTS {
+            let Some(stored) = self.vault.read::<KeyEntry>(&name).await? else {
+                return Ok(nothing);
+            };
+            let KeyEntry::Live(mut record) = stored.value else {
+                return Ok(nothing);
+            };
+            let now = self.now();
+            let arn = record.arn.clone();
+            let (entry, done) = if record.deletion.is_some_and(|date| date <= now) {
+                // First what belongs to it, so that a crash leaves it due.
+                self.vault.remove(&usage_name(id)).await?;
+                self.vault.remove(&parameters_name(id)).await?;
+                (KeyEntry::Deleted(record.tombstone()), Done::Deleted)
+            } else if record.expire(now) {
+                (KeyEntry::Live(record), Done::Expired)
+            } else {
+                match record.rotate_if_due(&self.backend, now, self.is_connected())? {
+                    Some(version) => (KeyEntry::Live(record), Done::Rotated(version)),
+                    None => return Ok(nothing),
+                }
+            };
+            let written = self.vault.write(&name, &entry, Some(&stored.stamp)).await;
+            self.keys.forget(id);
+            match written {
+                Ok(_) => return Ok((arn, done)),
+                Err(KmsError::Store(StoreError::Conflict { .. })) => {}
+                Err(error) => return Err(error),
+            }
+        }
+        Err(KmsError::Busy {
+            name,
+            attempts: MAX_ATTEMPTS,
+        })
+    }
+}

@@ -1,0 +1,185 @@
+//! The one place that every operation passes, with who asks, for which key, in
+//! which context, and what came of it.
+//!
+//! Using a key is [`Inner::use_key`], changing one is [`Inner::change_key`], and
+//! telling about one is [`Inner::read_key`]; each admits the call before and
+//! settles it after. Who may do what, quotas and the audit trail belong into
+//! [`Call::admit`] and [`Call::settle`].
+
+use std::sync::Arc;
+
+use super::{Inner, Loaded, MAX_ATTEMPTS};
+use crate::context::EncryptionContext;
+use crate::kms::error::{KmsError, KmsResult};
+use crate::kms::key::{KeyEntry, KeyRecord};
+use crate::kms::state::{KeyState, Operation};
+use crate::kms::store::StoreError;
+use crate::kms::time::Timestamp;
+
+/// Who asks.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Principal {
+    /// The application that holds the KMS: it may do everything.
+    Root,
+}
+
+/// One call, as it is admitted and settled.
+#[derive(Clone, Copy)]
+pub(crate) struct Call<'a> {
+    pub(crate) operation: Operation,
+    pub(crate) principal: Principal,
+    /// The id, ARN or alias that the caller gave.
+    pub(crate) key: &'a str,
+    /// The encryption context, of calls that have one.
+    pub(crate) context: Option<&'a EncryptionContext>,
+}
+
+/// What came of a call that used a key.
+pub(crate) struct Used<T> {
+    pub(crate) value: T,
+    /// The version of the backing key.
+    pub(crate) version: u32,
+    pub(crate) direction: Direction,
+}
+
+/// Which way a key was used.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Direction {
+    Wrap,
+    Unwrap,
+}
+
+/// What a change comes to.
+pub(super) enum Change<T> {
+    /// The record has to be written.
+    Write(T),
+    /// It is as it should be already.
+    Keep(T),
+}
+
+impl<'a> Call<'a> {
+    /// A call of the application's own.
+    pub(crate) fn new(operation: Operation, key: &'a str) -> Self {
+        Call {
+            operation,
+            principal: Principal::Root,
+            key,
+            context: None,
+        }
+    }
+
+    pub(crate) fn with_context(mut self, context: &'a EncryptionContext) -> Self {
+        self.context = Some(context);
+        self
+    }
+
+    /// Whether this call may be made of this key now.
+    fn admit(&self, kms: &Inner, record: &KeyRecord, now: Timestamp) -> KmsResult<KeyState> {
+        match self.principal {
+            Principal::Root => record.admit(self.operation, now, kms.is_connected()),
+        }
+    }
+
+    /// Takes note of a use that came to something.
+    fn settle<T>(&self, key: &Loaded, used: &Used<T>, now: Timestamp) {
+        key.usage.count(used.direction, used.version, now);
+    }
+}
+
+impl Inner {
+    /// Uses a key: cheap, from what was read of it a short time ago.
+    pub(crate) async fn use_key<T>(
+        &self,
+        call: Call<'_>,
+        work: impl FnOnce(&KeyRecord) -> KmsResult<Used<T>>,
+    ) -> KmsResult<(Arc<Loaded>, Used<T>)> {
+        let key = self.locate(call.key).await?;
+        self.use_loaded(call, key, work).await
+    }
+
+    /// The same with a key that was located already.
+    pub(crate) async fn use_loaded<T>(
+        &self,
+        call: Call<'_>,
+        key: Arc<Loaded>,
+        work: impl FnOnce(&KeyRecord) -> KmsResult<Used<T>>,
+    ) -> KmsResult<(Arc<Loaded>, Used<T>)> {
+        let now = self.now();
+        let record = key.live()?;
+        call.admit(self, record, now)?;
+        let used = work(record)?;
+        call.settle(&key, &used, now);
+        self.flush_usage_if_due(&key).await;
+        Ok((key, used))
+    }
+
+    /// Tells about a key.
+    pub(super) async fn read_key<T>(
+        &self,
+        call: Call<'_>,
+        work: impl FnOnce(&KeyRecord, KeyState, Timestamp) -> T,
+    ) -> KmsResult<T> {
+        let key = self.locate(call.key).await?;
+        let now = self.now();
+        let record = key.live()?;
+        let state = call.admit(self, record, now)?;
+        Ok(work(record, state, now))
+    }
+
+    /// Changes a key: read afresh, admitted, changed, and written only if
+    /// nobody else has written meanwhile; else all of it again.
+    pub(super) async fn change_key<T>(
+        &self,
+        call: Call<'_>,
+        mut work: impl FnMut(&mut KeyRecord, Timestamp) -> KmsResult<Change<T>>,
+    ) -> KmsResult<T> {
+        let id = self.resolve_afresh(call.key).await?;
+        let name = super::key_name(&id);
+        for _ in 0..MAX_ATTEMPTS {
+            let epoch = self.keys.epoch(&self.vault, self.clock.elapsed()).await?;
+            let Some(loaded) = self.read_key_record(&id).await? else {
+                return Err(KmsError::NotFound {
+                    key: crate::kms::alias::shown(call.key),
+                });
+            };
+            let now = self.now();
+            let Loaded {
+                entry,
+                stamp,
+                usage,
+                ..
+            } = loaded;
+            let KeyEntry::Live(mut record) = entry else {
+                return Err(super::deleted(&entry));
+            };
+            call.admit(self, &record, now)?;
+            let value = match work(&mut record, now)? {
+                Change::Keep(value) => return Ok(value),
+                Change::Write(value) => value,
+            };
+            let entry = KeyEntry::Live(record);
+            match self.vault.write(&name, &entry, Some(&stamp)).await {
+                Ok(stamp) => {
+                    let written = Loaded {
+                        id: id.as_str().into(),
+                        entry,
+                        stamp,
+                        usage,
+                    };
+                    self.keys.put(&id, epoch, Arc::new(written));
+                    return Ok(value);
+                }
+                Err(KmsError::Store(StoreError::Conflict { .. })) => {}
+                Err(error) => {
+                    // It may have been written all the same.
+                    self.keys.forget(&id);
+                    return Err(error);
+                }
+            }
+        }
+        Err(KmsError::Busy {
+            name,
+            attempts: MAX_ATTEMPTS,
+        })
+    }
+}

@@ -1,0 +1,345 @@
+//! The service: the keys of one store, behind one gate.
+
+mod aliases;
+mod builder;
+mod cryptography;
+mod due;
+mod gate;
+mod import;
+#[cfg(feature = "aws-lc-rs")]
+mod import_wrapped;
+mod manage;
+mod shelf;
+mod store;
+mod usage;
+
+use std::fmt;
+use std::future::Future;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::task::{Context, Waker};
+use std::time::Duration;
+
+pub use aliases::Alias;
+pub use builder::LocalKmsBuilder;
+pub use cryptography::{
+    Ciphertext, DataKeySpec, DecryptedBlob, GeneratedKey, MAX_PLAINTEXT_LENGTH,
+};
+pub use due::{DueReport, Scheduler};
+pub(crate) use gate::{Call, Used};
+pub use import::{ImportOptions, ImportType};
+#[cfg(feature = "aws-lc-rs")]
+pub use import_wrapped::ImportParameters;
+pub use manage::{CreateKey, DeletedKey, KeyPage, ScheduledDeletion};
+pub use usage::{KeyUsage, MessageCount, VersionUsage};
+
+use super::alias::{self, AliasRecord, KeySpec};
+use super::error::{KmsError, KmsResult, RecordProblem};
+use super::key::{KeyEntry, KeyRecord};
+use super::time::Timestamp;
+use super::vault::{Stamp, Vault};
+use crate::clock::Clock;
+use crate::crypto::CryptoBackend;
+use shelf::{Shelf, Stamped};
+use usage::{UsageCounter, UsageCounters};
+
+/// How often a change is tried again when others change the same record. Of
+/// eight that write all the time, one has lost so often with a chance below
+/// one in 10^11.
+const MAX_ATTEMPTS: u32 = 200;
+
+/// A key-management service inside the process: logical keys that rotate under
+/// an id that never changes, with AWS KMS's life cycle, in a store of your
+/// choice.
+///
+/// It is cheap to clone; clones share everything. All calls are async and need
+/// no runtime; with a local store their futures are ready at once, and
+/// [`blocking::wait`](crate::blocking::wait) drives them where there is no
+/// async.
+///
+/// ```
+/// use waxseal::blocking::{self, Client};
+/// use waxseal::EncryptionContext;
+/// use waxseal::kms::{CreateKey, LocalKms};
+///
+/// let kms = LocalKms::in_memory()?; // or `LocalKms::builder(store, root)`
+/// let key = blocking::wait(kms.create_key(CreateKey::new().alias("alias/app")))?;
+///
+/// // Messages, with data keys that the key wraps:
+/// let client = Client::new(kms.provider("alias/app"));
+/// let context = EncryptionContext::from([("tenant", "7")]);
+/// let message = client.encrypt(b"attack at dawn", &context)?;
+///
+/// // A rotation: new messages use the new backing key, and old ones still open.
+/// blocking::wait(kms.rotate("alias/app"))?;
+/// let decrypted = client.decrypt(&message, &context)?;
+/// assert_eq!(decrypted.plaintext, b"attack at dawn");
+/// assert_eq!(decrypted.details.key, key.arn);
+/// assert_eq!(decrypted.details.key_version.as_deref(), Some("1"));
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+///
+/// A key is given by its id, its ARN or an alias of it (`alias/…`).
+///
+/// # Several processes
+///
+/// Any number may share one store. A change that one has made is seen by the
+/// others within [`max_staleness`](LocalKmsBuilder::max_staleness), and by the
+/// process that made it at once. Changes themselves are always made to the
+/// newest state.
+#[derive(Clone)]
+pub struct LocalKms(Arc<Inner>);
+
+pub(crate) struct Inner {
+    vault: Vault,
+    backend: CryptoBackend,
+    clock: Arc<dyn Clock>,
+    connected: AtomicBool,
+    keys: Shelf<Loaded>,
+    aliases: Shelf<LoadedAlias>,
+    counters: UsageCounters,
+    usage_flush_interval: Duration,
+    /// How many schedulers flush the usage, so that calls need not.
+    schedulers: AtomicUsize,
+}
+
+/// A key as it was read.
+pub(crate) struct Loaded {
+    id: Box<str>,
+    entry: KeyEntry,
+    stamp: Stamp,
+    usage: Arc<UsageCounter>,
+}
+
+/// An alias as it was read.
+struct LoadedAlias {
+    record: AliasRecord,
+    stamp: Stamp,
+}
+
+impl Stamped for Loaded {
+    fn stamp(&self) -> &Stamp {
+        &self.stamp
+    }
+}
+
+impl Stamped for LoadedAlias {
+    fn stamp(&self) -> &Stamp {
+        &self.stamp
+    }
+}
+
+impl Loaded {
+    /// The key's id.
+    pub(crate) fn id(&self) -> &str {
+        &self.id
+    }
+
+    /// The key, unless it was deleted.
+    pub(crate) fn live(&self) -> KmsResult<&KeyRecord> {
+        match &self.entry {
+            KeyEntry::Live(record) => Ok(record),
+            KeyEntry::Deleted(_) => Err(deleted(&self.entry)),
+        }
+    }
+}
+
+fn deleted(entry: &KeyEntry) -> KmsError {
+    let arn = match entry {
+        KeyEntry::Live(record) => &record.arn,
+        KeyEntry::Deleted(tombstone) => &tombstone.arn,
+    };
+    KmsError::NotFound { key: arn.clone() }
+}
+
+fn key_name(id: &str) -> String {
+    format!("keys/{id}")
+}
+
+fn not_found(key: &str) -> KmsError {
+    KmsError::NotFound {
+        key: alias::shown(key),
+    }
+}
+
+impl LocalKms {
+    pub(crate) fn inner(&self) -> &Arc<Inner> {
+        &self.0
+    }
+
+    /// The id of the store: a UUID that was drawn when it was made.
+    pub fn store_id(&self) -> &str {
+        self.0.vault.store_id()
+    }
+
+    /// Whether opening made the store.
+    pub fn was_created(&self) -> bool {
+        self.0.vault.was_created()
+    }
+
+    /// Makes every key of this handle and its clones
+    /// [`Unavailable`](super::KeyState::Unavailable): they can be looked at and
+    /// managed, and not used. Other processes are not concerned.
+    pub fn disconnect(&self) {
+        self.0.connected.store(false, Ordering::Release);
+    }
+
+    /// Ends [`disconnect`](Self::disconnect), if the root can be reached and
+    /// opens the store.
+    ///
+    /// # Errors
+    /// [`KmsError::Root`] when the root's provider does not answer,
+    /// [`KmsError::WrongRoot`] when the root was changed meanwhile.
+    pub async fn connect(&self) -> KmsResult<()> {
+        self.0.vault.contact_root().await?;
+        self.0.connected.store(true, Ordering::Release);
+        Ok(())
+    }
+}
+
+impl Inner {
+    fn now(&self) -> Timestamp {
+        self.clock.now().into()
+    }
+
+    fn is_connected(&self) -> bool {
+        self.connected.load(Ordering::Acquire)
+    }
+
+    pub(crate) fn store_id(&self) -> &str {
+        self.vault.store_id()
+    }
+
+    /// The ARN of a key of this id.
+    pub(crate) fn arn_of(&self, id: &str) -> String {
+        format!("{}{id}", alias::ARN_PREFIX)
+    }
+
+    /// The key that a caller means, deleted ones too.
+    pub(crate) async fn locate(&self, key: &str) -> KmsResult<Arc<Loaded>> {
+        let loaded = match KeySpec::parse(key)? {
+            KeySpec::Id(id) => self.load(id).await?,
+            KeySpec::Alias(name) => {
+                let alias = self.load_alias(name).await?;
+                let target = alias.as_ref().and_then(|a| a.record.target.as_deref());
+                match target {
+                    Some(id) => self.load(id).await?,
+                    None => None,
+                }
+            }
+        };
+        loaded.ok_or_else(|| not_found(key))
+    }
+
+    /// A key by its id.
+    pub(crate) async fn load(&self, id: &str) -> KmsResult<Option<Arc<Loaded>>> {
+        let epoch = self.keys.epoch(&self.vault, self.clock.elapsed()).await?;
+        if let Some(key) = self.keys.get(id, epoch) {
+            return Ok(Some(key));
+        }
+        self.reload(id, epoch).await
+    }
+
+    /// A key by its id, read now: for a ciphertext of a version that is not
+    /// known here, which another process may have added.
+    pub(crate) async fn load_afresh(&self, id: &str) -> KmsResult<Option<Arc<Loaded>>> {
+        let epoch = self.keys.epoch(&self.vault, self.clock.elapsed()).await?;
+        self.reload(id, epoch).await
+    }
+
+    async fn reload(&self, id: &str, epoch: u64) -> KmsResult<Option<Arc<Loaded>>> {
+        let Some(loaded) = self.read_key_record(id).await? else {
+            self.keys.forget(id);
+            return Ok(None);
+        };
+        let loaded = Arc::new(loaded);
+        self.keys.put(id, epoch, loaded.clone());
+        Ok(Some(loaded))
+    }
+
+    async fn read_key_record(&self, id: &str) -> KmsResult<Option<Loaded>> {
+        // An id comes from a hostile ciphertext, too.
+        if !alias::is_id(id) {
+            return Ok(None);
+        }
+        let name = key_name(id);
+        let Some(stored) = self.vault.read::<KeyEntry>(&name).await? else {
+            return Ok(None);
+        };
+        if let KeyEntry::Live(record) = &stored.value
+            && (record.id != id || !record.check())
+        {
+            return Err(KmsError::record(&name, RecordProblem::Damaged));
+        }
+        let usage = self.usage_counter(id);
+        Ok(Some(Loaded {
+            id: id.into(),
+            entry: stored.value,
+            stamp: stored.stamp,
+            usage,
+        }))
+    }
+
+    async fn load_alias(&self, name: &str) -> KmsResult<Option<Arc<LoadedAlias>>> {
+        let age = self.clock.elapsed();
+        let epoch = self.aliases.epoch(&self.vault, age).await?;
+        if let Some(alias) = self.aliases.get(name, epoch) {
+            return Ok(Some(alias));
+        }
+        self.reload_alias(name, epoch).await
+    }
+
+    async fn load_alias_afresh(&self, name: &str) -> KmsResult<Option<Arc<LoadedAlias>>> {
+        let age = self.clock.elapsed();
+        let epoch = self.aliases.epoch(&self.vault, age).await?;
+        self.reload_alias(name, epoch).await
+    }
+
+    async fn reload_alias(&self, name: &str, epoch: u64) -> KmsResult<Option<Arc<LoadedAlias>>> {
+        let record_name = alias::record_name(&self.backend, name);
+        let Some(stored) = self.vault.read::<AliasRecord>(&record_name).await? else {
+            self.aliases.forget(name);
+            return Ok(None);
+        };
+        if stored.value.name != name {
+            return Err(KmsError::record(&record_name, RecordProblem::Damaged));
+        }
+        let loaded = Arc::new(LoadedAlias {
+            record: stored.value,
+            stamp: stored.stamp,
+        });
+        self.aliases.put(name, epoch, loaded.clone());
+        Ok(Some(loaded))
+    }
+
+    /// The id of the key that a caller means, by what the store says now.
+    async fn resolve_afresh(&self, key: &str) -> KmsResult<String> {
+        match KeySpec::parse(key)? {
+            KeySpec::Id(id) => Ok(id.to_owned()),
+            KeySpec::Alias(name) => self.resolve_alias_afresh(name).await,
+        }
+    }
+
+    async fn resolve_alias_afresh(&self, name: &str) -> KmsResult<String> {
+        let alias = self.load_alias_afresh(name).await?;
+        let target = alias.and_then(|alias| alias.record.target.clone());
+        target.ok_or_else(|| not_found(name))
+    }
+}
+
+impl Drop for Inner {
+    /// Writes the counts that are left, if the store is ready at once.
+    fn drop(&mut self) {
+        let flush = std::pin::pin!(self.flush_all_usage());
+        let mut context = Context::from_waker(Waker::noop());
+        let _ = flush.poll(&mut context);
+    }
+}
+
+impl fmt::Debug for LocalKms {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("LocalKms")
+            .field("store_id", &self.store_id())
+            .finish_non_exhaustive()
+    }
+}

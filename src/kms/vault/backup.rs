@@ -1,0 +1,259 @@
+//! Backups: one sealed, self-contained file of a store's records.
+
+use std::cmp::Ordering;
+
+use serde::{Deserialize, Serialize};
+
+use super::envelope::{self, Content, NotOpened, SUPPORTED};
+use super::record::{BIRTH_LENGTH, Bytes, check_schema, decode, encode, new_birth, seal_record};
+use super::seen::Generation;
+use super::{Loaded, MAX_ATTEMPTS, RootKey, Vault, busy, check_record_name, is_conflict};
+use crate::crypto::{Entropy, constant_time_eq};
+use crate::kms::error::{KmsError, KmsResult, RecordProblem};
+use crate::kms::store::{BlobVersion, Expected, StoreError};
+
+/// What an import did, by record. A key is one record or a few.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct ImportReport {
+    /// Records that were written: there were none of their names, or older
+    /// generations, or damaged ones.
+    pub restored: u64,
+    /// Records that were there already, the same.
+    pub unchanged: u64,
+    /// Records that were left as they are because they are newer here.
+    pub older: u64,
+    /// The names of records that were left as they are although the backup has
+    /// others of the same generation: the store and the backup come from one
+    /// store, and each was changed on its own.
+    pub diverged: Vec<String>,
+}
+
+/// A backup's plaintext.
+#[derive(Serialize, Deserialize)]
+struct Backup<'a> {
+    store_id: &'a str,
+    #[serde(borrow)]
+    records: Vec<Entry<'a>>,
+}
+
+#[derive(Serialize, Deserialize)]
+struct Entry<'a> {
+    name: &'a str,
+    generation: u64,
+    #[serde(borrow)]
+    payload: Bytes<'a>,
+}
+
+impl Backup<'_> {
+    /// Refuses what no export can have written.
+    fn check(&self) -> KmsResult<()> {
+        let mut last = "";
+        for entry in &self.records {
+            let name = entry.name;
+            if check_record_name(name).is_err() || name <= last || entry.generation == 0 {
+                return Err(not_a_backup());
+            }
+            last = name;
+            check_schema(entry.payload.0).map_err(|problem| match problem {
+                RecordProblem::NewerFormat { .. } => {
+                    unreadable(format!("its record '{name}' {problem}"))
+                }
+                _ => not_a_backup(),
+            })?;
+        }
+        Ok(())
+    }
+}
+
+impl Vault {
+    /// All records, in one file under this root key: the state of each at some
+    /// moment while this runs.
+    ///
+    /// # Errors
+    /// Also where a record does not open: a backup without it would be one
+    /// that lacks a key.
+    pub(in crate::kms) async fn export(&self, under: &RootKey) -> KmsResult<Vec<u8>> {
+        let unlocked = under.unlock_new(&self.backend)?;
+        let mut records: Vec<(String, Loaded)> = Vec::new();
+        for name in self.all_names().await? {
+            // One that is gone was deleted meanwhile.
+            if let Some(loaded) = self.load(&name).await? {
+                records.push((name, loaded));
+            }
+        }
+        let backup = Backup {
+            store_id: self.store_id(),
+            records: records
+                .iter()
+                .map(|(name, loaded)| Entry {
+                    name,
+                    generation: loaded.stamp.generation,
+                    payload: Bytes(loaded.plain.payload()),
+                })
+                .collect(),
+        };
+        let plain = encode(&[], &backup)?;
+        let pairs = [("store", self.store_id())];
+        envelope::seal(
+            Content::Backup,
+            &unlocked,
+            &self.backend,
+            &pairs,
+            plain.as_slice(),
+        )
+        .await
+    }
+
+    /// Writes what a backup has and this store has not, record by record:
+    /// where there is none of its name, an older generation, or a damaged one.
+    /// Nothing is written before all of the backup is authentic.
+    ///
+    /// What was deleted and left no trace comes back; to leave one, write a
+    /// tombstone instead of deleting.
+    ///
+    /// # Errors
+    /// After one of the store's, some records may have been written; the same
+    /// import goes on.
+    pub(in crate::kms) async fn import(
+        &self,
+        backup: &[u8],
+        under: &RootKey,
+    ) -> KmsResult<ImportReport> {
+        under.check()?;
+        let opened = envelope::open(Content::Backup, backup, under, None, &self.backend).await;
+        let opened = opened.map_err(|why| match why {
+            NotOpened::Damaged => not_a_backup(),
+            NotOpened::NewerFormat { found } => unreadable(format!(
+                "it has format {found}; this version reads up to {SUPPORTED}"
+            )),
+            NotOpened::WrongRoot { reason, .. } => unreadable(reason),
+            NotOpened::Failed(error) => error,
+        })?;
+        let backup: Backup<'_> = decode(opened.plaintext.expose()).ok_or_else(not_a_backup)?;
+        if opened.context.get("store") != Some(backup.store_id) {
+            return Err(not_a_backup());
+        }
+        backup.check()?;
+        let mut report = ImportReport::default();
+        for entry in &backup.records {
+            match self.restore(entry).await? {
+                Restored::Written => report.restored += 1,
+                Restored::Unchanged => report.unchanged += 1,
+                Restored::Older => report.older += 1,
+                Restored::Diverged => report.diverged.push(entry.name.to_owned()),
+            }
+        }
+        Ok(report)
+    }
+
+    async fn restore(&self, entry: &Entry<'_>) -> KmsResult<Restored> {
+        let name = entry.name;
+        for _ in 0..MAX_ATTEMPTS {
+            let version = match self.compare(entry).await? {
+                Compared::Keep(outcome) => return Ok(outcome),
+                Compared::Replace(version) => version,
+            };
+            let mut entropy = Entropy::draw(self.backend.random(), 32 + BIRTH_LENGTH)?;
+            // A new birth: to those who have seen a newer generation of this
+            // record, it is not an old one that was put back.
+            let birth = new_birth(&mut entropy)?;
+            let root = self.root();
+            let (key, payload) = (root.sealing_key(), entry.payload.0);
+            let generation = entry.generation;
+            let blob = seal_record(
+                &self.backend,
+                &mut entropy,
+                key,
+                name,
+                generation,
+                &birth,
+                payload,
+            )?;
+            let expected = version.as_ref().map_or(Expected::Absent, Expected::Version);
+            match self.put(name, &blob, expected, generation).await {
+                Ok(_) => {
+                    let number = generation;
+                    self.seen.note(name, Generation { birth, number });
+                    return Ok(Restored::Written);
+                }
+                Err(error) if is_conflict(&error) => {}
+                Err(error) => return Err(error),
+            }
+        }
+        Err(busy(name))
+    }
+
+    /// Holds a backup's record against the store's.
+    async fn compare(&self, entry: &Entry<'_>) -> KmsResult<Compared> {
+        let name = entry.name;
+        let seen = self.seen.get(name);
+        // Before the read, so that what is found damaged is what is replaced.
+        let listed = self.store.list(name, None, 1).await?;
+        let listed = listed.into_iter().find(|listed| listed.name == name);
+        let listed = listed.map(|listed| listed.version);
+        let blob = match self.store.read(name).await {
+            Ok(Some(blob)) => blob,
+            Ok(None) => return Ok(Compared::Replace(None)),
+            Err(StoreError::Damaged { .. }) => return Ok(Compared::Replace(listed)),
+            Err(error) => return Err(error.into()),
+        };
+        let version = blob.version.clone();
+        let loaded = match self.open_blob(name, blob, seen).await {
+            Ok(loaded) => loaded,
+            Err(KmsError::Record {
+                name: named,
+                problem,
+            }) if named == name => match problem {
+                RecordProblem::Damaged => return Ok(Compared::Replace(Some(version))),
+                RecordProblem::OlderGeneration { seen, .. } => {
+                    return Ok(if seen > entry.generation {
+                        Compared::Keep(Restored::Older)
+                    } else {
+                        Compared::Replace(Some(version))
+                    });
+                }
+                problem => return Err(KmsError::record(name, problem)),
+            },
+            Err(error) => return Err(error),
+        };
+        Ok(match loaded.stamp.generation.cmp(&entry.generation) {
+            Ordering::Less => Compared::Replace(Some(version)),
+            Ordering::Greater => Compared::Keep(Restored::Older),
+            Ordering::Equal => {
+                let same = constant_time_eq(loaded.plain.payload(), entry.payload.0);
+                Compared::Keep(if same {
+                    Restored::Unchanged
+                } else {
+                    Restored::Diverged
+                })
+            }
+        })
+    }
+}
+
+/// What became of a backup's record.
+enum Restored {
+    Written,
+    Unchanged,
+    Older,
+    Diverged,
+}
+
+/// What is to become of it.
+enum Compared {
+    /// The store's stays.
+    Keep(Restored),
+    /// The store's, if there is one, is to be replaced.
+    Replace(Option<BlobVersion>),
+}
+
+fn unreadable(reason: impl Into<String>) -> KmsError {
+    KmsError::Backup {
+        reason: reason.into(),
+    }
+}
+
+fn not_a_backup() -> KmsError {
+    unreadable("it is damaged, or is not a backup")
+}

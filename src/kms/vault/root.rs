@@ -1,0 +1,196 @@
+//! The root record: the store's id and its store keys, under the root key.
+
+use serde::{Deserialize, Serialize};
+
+use super::ROOT;
+use super::envelope::{self, Content, NotOpened, SUPPORTED};
+use super::record::{Bytes, decode, encode};
+use super::root_key::{RootKey, Unlocked};
+use super::store_key::StoreKeys;
+use crate::crypto::{CryptoBackend, Entropy};
+use crate::kms::error::{KmsError, KmsResult, RecordProblem};
+use crate::kms::store::{Blob, BlobVersion};
+
+/// The root record, open.
+pub(super) struct Root {
+    /// The blob's version that it was read from or written as.
+    pub(super) version: BlobVersion,
+    pub(super) content: RootContent,
+    pub(super) key: RootKey,
+    pub(super) unlocked: Unlocked,
+}
+
+/// What the root record holds.
+pub(super) struct RootContent {
+    pub(super) store_id: String,
+    pub(super) generation: u64,
+    pub(super) store_keys: StoreKeys,
+}
+
+/// The root record's plaintext.
+#[derive(Serialize, Deserialize)]
+struct Plain<'a> {
+    store_id: &'a str,
+    generation: u64,
+    current: u32,
+    #[serde(borrow)]
+    keys: Vec<(u32, Bytes<'a>)>,
+}
+
+impl Root {
+    /// Opens the root record with one call to the root key.
+    pub(super) async fn open(
+        blob: Blob,
+        key: &RootKey,
+        ready: Option<&Unlocked>,
+        backend: &CryptoBackend,
+    ) -> KmsResult<Root> {
+        let opened = envelope::open(Content::Root, &blob.bytes, key, ready, backend).await;
+        let opened = opened.map_err(|why| match why {
+            NotOpened::Damaged => damaged(),
+            NotOpened::NewerFormat { found } => KmsError::record(
+                ROOT,
+                RecordProblem::NewerFormat {
+                    found,
+                    supported: SUPPORTED,
+                },
+            ),
+            NotOpened::WrongRoot { reason, source } => KmsError::WrongRoot { reason, source },
+            NotOpened::Failed(error) => error,
+        })?;
+        let content = RootContent::decode(opened.plaintext.expose()).ok_or_else(damaged)?;
+        let named = |key| opened.context.get(key);
+        if named("store") != Some(&content.store_id)
+            || named("generation") != Some(&content.generation.to_string())
+        {
+            return Err(damaged());
+        }
+        Ok(Root {
+            version: blob.version,
+            content,
+            key: key.clone(),
+            unlocked: opened.unlocked,
+        })
+    }
+}
+
+impl RootContent {
+    /// Of a new store: a new id and a first store key.
+    pub(super) fn new(backend: &CryptoBackend) -> KmsResult<Self> {
+        let mut entropy = Entropy::draw(backend.random(), 16 + 32)?;
+        let mut id = [0; 16];
+        entropy.fill(&mut id)?;
+        Ok(RootContent {
+            store_id: uuid_v4(id),
+            generation: 1,
+            store_keys: StoreKeys::new(&mut entropy)?,
+        })
+    }
+
+    /// The next generation, with these store keys.
+    pub(super) fn next(&self, store_keys: StoreKeys) -> KmsResult<Self> {
+        Ok(RootContent {
+            store_id: self.store_id.clone(),
+            generation: super::next_generation(self.generation)?,
+            store_keys,
+        })
+    }
+
+    /// The root record's blob.
+    pub(super) async fn seal(
+        &self,
+        unlocked: &Unlocked,
+        backend: &CryptoBackend,
+    ) -> KmsResult<Vec<u8>> {
+        let plain = encode(
+            &[],
+            &Plain {
+                store_id: &self.store_id,
+                generation: self.generation,
+                current: self.store_keys.current().0,
+                keys: self
+                    .store_keys
+                    .iter()
+                    .map(|(version, key)| (version, Bytes(key.expose())))
+                    .collect(),
+            },
+        )?;
+        let generation = self.generation.to_string();
+        let pairs = [("store", &*self.store_id), ("generation", &generation)];
+        envelope::seal(Content::Root, unlocked, backend, &pairs, plain.as_slice()).await
+    }
+
+    fn decode(plaintext: &[u8]) -> Option<Self> {
+        let plain: Plain<'_> = decode(plaintext)?;
+        if !(1..=255).contains(&plain.store_id.len()) || plain.generation == 0 {
+            return None;
+        }
+        let keys = plain.keys.iter().map(|(version, key)| (*version, key.0));
+        Some(RootContent {
+            store_id: plain.store_id.to_owned(),
+            generation: plain.generation,
+            store_keys: StoreKeys::from_parts(plain.current, keys)?,
+        })
+    }
+}
+
+fn damaged() -> KmsError {
+    KmsError::record(ROOT, RecordProblem::Damaged)
+}
+
+/// RFC 9562, 5.4, from 16 random bytes.
+fn uuid_v4(mut bytes: [u8; 16]) -> String {
+    bytes[6] = bytes[6] & 0x0f | 0x40;
+    bytes[8] = bytes[8] & 0x3f | 0x80;
+    let digits = envelope::hex(&bytes);
+    let mut id = String::with_capacity(36);
+    for (index, digit) in digits.chars().enumerate() {
+        if matches!(index, 8 | 12 | 16 | 20) {
+            id.push('-');
+        }
+        id.push(digit);
+    }
+    id
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn store_ids_are_uuids_of_version_4() {
+        assert_eq!(uuid_v4([0; 16]), "00000000-0000-4000-8000-000000000000");
+        assert_eq!(uuid_v4([255; 16]), "ffffffff-ffff-4fff-bfff-ffffffffffff");
+        let counted = std::array::from_fn(|index| index as u8);
+        assert_eq!(uuid_v4(counted), "00010203-0405-4607-8809-0a0b0c0d0e0f");
+    }
+
+    #[test]
+    fn what_the_root_holds_is_checked() {
+        let plain = |store_id: &str, generation, current, keys: &[(u32, usize)]| {
+            let key = [7; 64];
+            let keys = keys.iter();
+            let keys = keys.map(|(version, length)| (*version, Bytes(&key[..*length])));
+            let plain = Plain {
+                store_id,
+                generation,
+                current,
+                keys: keys.collect(),
+            };
+            let bytes = encode(&[], &plain).unwrap().as_slice().to_vec();
+            RootContent::decode(&bytes).is_some()
+        };
+        assert!(plain("id", 1, 1, &[(1, 32)]));
+        assert!(plain("id", u64::MAX, 2, &[(1, 32), (2, 32), (9, 32)]));
+        assert!(!plain("", 1, 1, &[(1, 32)]));
+        assert!(!plain(&"x".repeat(256), 1, 1, &[(1, 32)]));
+        assert!(!plain("id", 0, 1, &[(1, 32)]));
+        assert!(!plain("id", 1, 1, &[]));
+        assert!(!plain("id", 1, 2, &[(1, 32)]));
+        assert!(!plain("id", 1, 1, &[(1, 31)]));
+        assert!(!plain("id", 1, 1, &[(1, 33)]));
+        assert!(!plain("id", 1, 0, &[(0, 32)]));
+        assert!(!plain("id", 1, 1, &[(1, 32), (1, 32)]));
+        assert!(!plain("id", 1, 1, &[(2, 32), (1, 32)]));
+    }
+}
