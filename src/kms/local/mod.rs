@@ -108,6 +108,8 @@ pub(crate) struct Loaded {
     id: Box<str>,
     entry: KeyEntry,
     stamp: Stamp,
+    /// Until when all material is there: see [`KeyRecord::complete_until`].
+    complete_until: Timestamp,
     usage: Arc<UsageCounter>,
 }
 
@@ -130,6 +132,20 @@ impl Stamped for LoadedAlias {
 }
 
 impl Loaded {
+    fn new(id: &str, entry: KeyEntry, stamp: Stamp, usage: Arc<UsageCounter>) -> Self {
+        let complete_until = match &entry {
+            KeyEntry::Live(record) => record.complete_until(),
+            KeyEntry::Deleted(_) => Timestamp::FIRST,
+        };
+        Loaded {
+            id: id.into(),
+            entry,
+            stamp,
+            complete_until,
+            usage,
+        }
+    }
+
     /// The key's id.
     pub(crate) fn id(&self) -> &str {
         &self.id
@@ -272,12 +288,7 @@ impl Inner {
             return Err(KmsError::record(&name, RecordProblem::Damaged));
         }
         let usage = self.usage_counter(id);
-        Ok(Some(Loaded {
-            id: id.into(),
-            entry: stored.value,
-            stamp: stored.stamp,
-            usage,
-        }))
+        Ok(Some(Loaded::new(id, stored.value, stored.stamp, usage)))
     }
 
     async fn load_alias(&self, name: &str) -> KmsResult<Option<Arc<LoadedAlias>>> {
