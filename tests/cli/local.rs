@@ -3,6 +3,9 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
+use waxseal::blocking::wait;
+use waxseal::kms::store::{BlobStore, DirectoryStore, Expected};
+
 use crate::keys::data_folder;
 use crate::tool::{Run, Tool};
 
@@ -406,39 +409,54 @@ fn damaged_stores() {
         let spec = format!("local:s:alias/{alias}");
         [command, "in", "-o", "out", "--key", &spec].map(str::to_owned)
     };
-    let default = tool.works([
-        "keys",
-        "describe",
-        "alias/default",
-        "--json",
-        "--store",
-        "s",
-    ]);
-    let default: serde_json::Value = serde_json::from_slice(&default).unwrap();
-    let id = default["id"].as_str().unwrap();
-    let record = format!("s/blobs/blob.keys.{id}");
-    let mut bytes = tool.read(&record);
-    let middle = bytes.len() / 2;
-    bytes[middle] ^= 1;
-    tool.write(&record, &bytes);
-    let name = format!("keys/{id}");
-    tool.fails(
-        keyed("encrypt", "default"),
-        1,
-        &[&name, "damaged", "import"],
-    );
-    tool.fails(
-        ["decrypt", "in.waxseal", "-o", "out", "--store", "s"],
-        1,
-        &[&name],
-    );
-    tool.works(keyed("encrypt", "b"));
-    let run = tool.run(["keys", "list", "--store", "s", "--json"]);
-    run.failed(1, &[&name, "damaged"]);
-    let listed: serde_json::Value = serde_json::from_slice(&run.stdout).unwrap();
+    let id = |alias: &str| {
+        let key = tool.works(["keys", "describe", alias, "--json", "--store", "s"]);
+        let key: serde_json::Value = serde_json::from_slice(&key).unwrap();
+        key["id"].as_str().unwrap().to_owned()
+    };
+    let (default, other) = (id("alias/default"), format!("keys/{}", id("alias/b")));
+    let file = |id: &str| format!("s/blobs/blob.keys.{id}");
+    let good = tool.read(file(&default));
+    let name = format!("keys/{default}");
+    let mut flipped = good.clone();
+    let middle = flipped.len() / 2;
+    flipped[middle] ^= 1;
+    tool.write(file(&default), &flipped);
+    let check = || {
+        let run = tool.run(keyed("encrypt", "default"));
+        assert_eq!(run.code, Some(1));
+        for word in [&name, "damaged", "import"] {
+            assert!(run.stderr.contains(word), "{}", run.stderr);
+        }
+        let args = ["decrypt", "in.waxseal", "-o", "out", "--store", "s"];
+        tool.fails(args, 1, &[&name, "damaged"]);
+        let encrypt = keyed("encrypt", "b");
+        says(
+            &tool,
+            &encrypt.each_ref().map(|arg| &**arg),
+            &["warning", &name],
+        );
+        fs::remove_file(tool.path("out")).unwrap();
+        let run = tool.run(["keys", "list", "--store", "s", "--json"]);
+        run.failed(1, &[&name, "damaged"]);
+        run.stdout
+    };
+    check();
+    tool.write(file(&default), &good);
+    // Another key's record in its place: the file is whole.
+    let store = DirectoryStore::open(tool.path("s")).unwrap();
+    let version = wait(store.read(&name)).unwrap().unwrap().version;
+    let other = wait(store.read(&other)).unwrap().unwrap().bytes;
+    wait(store.write(&name, &other, Expected::Version(&version))).unwrap();
+    let listed: serde_json::Value = serde_json::from_slice(&check()).unwrap();
     assert_eq!(listed["keys"].as_array().unwrap().len(), 1);
     assert_eq!(listed["keys"][0]["aliases"][0], "alias/b");
     assert!(listed["damaged"][0].as_str().unwrap().contains(&name));
+    tool.write(file(&default), good);
+    assert_eq!(
+        tool.works(["decrypt", "in.waxseal", "-o", "-", "--store", "s"]),
+        b"text"
+    );
 
     tool.write("s/blobs/blob.root", b"nonsense");
     tool.fails(["keys", "list", "--store", "s"], 1, &["root", "damaged"]);
