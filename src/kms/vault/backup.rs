@@ -31,18 +31,18 @@ pub struct ImportReport {
 
 /// A backup's plaintext.
 #[derive(Serialize, Deserialize)]
-struct Backup<'a> {
-    store_id: &'a str,
+pub(super) struct Backup<'a> {
+    pub(super) store_id: &'a str,
     #[serde(borrow)]
-    records: Vec<Entry<'a>>,
+    pub(super) records: Vec<Entry<'a>>,
 }
 
 #[derive(Serialize, Deserialize)]
-struct Entry<'a> {
-    name: &'a str,
-    generation: u64,
+pub(super) struct Entry<'a> {
+    pub(super) name: &'a str,
+    pub(super) generation: u64,
     #[serde(borrow)]
-    payload: Bytes<'a>,
+    pub(super) payload: Bytes<'a>,
 }
 
 impl Backup<'_> {
