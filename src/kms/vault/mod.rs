@@ -135,7 +135,6 @@ impl Vault {
         backend: CryptoBackend,
         create: Creation,
     ) -> KmsResult<Vault> {
-        root.check()?;
         let mut blob = store.read(ROOT).await?;
         if blob.is_none() && !store.list("", None, 1).await?.is_empty() {
             // Made meanwhile, or lost. A new one in its place would make all

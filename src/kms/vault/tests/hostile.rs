@@ -212,6 +212,21 @@ fn the_roots_content_is_what_its_message_names() {
     assert_eq!(problem(forge(&pairs, &longer), "root"), DAMAGED);
 }
 
+/// Whoever has the root key can make one store look like another's.
+#[test]
+fn a_root_of_another_id_with_the_same_store_keys() {
+    let store = small(key(7));
+    let vault = open(&store);
+    let root = vault.root();
+    let mut content = root.content.next(root.content.store_keys.copy()).unwrap();
+    content.store_id = "another".to_owned();
+    let backend = CryptoBackend::default();
+    let sealed = content.seal(&root.unlocked, &backend);
+    store.put("root", &block_on(sealed).unwrap());
+    assert_eq!(problem(block_on(vault.contact_root()), "root"), DAMAGED);
+    assert_eq!(open(&store).store_id(), "another");
+}
+
 #[test]
 fn records_cannot_stand_in_for_each_other() {
     let (store, other) = (small(key(7)), small(key(7)));

@@ -55,6 +55,11 @@ fn records_follow() {
     assert_eq!(reseal(&stale), 1);
     assert!(versions(&store).into_values().all(|version| version == 3));
     assert_eq!(text(&open(&store), "a"), "3");
+
+    // Also where no record is under it yet.
+    block_on(vault.add_store_key()).unwrap();
+    assert_eq!(reseal(&stale), 5);
+    assert!(versions(&store).into_values().all(|version| version == 4));
 }
 
 #[test]
