@@ -71,6 +71,31 @@ fn raw_aes_of_any_name() {
     }
 }
 
+/// By its id, an alias and its ARN, opening its own alone and any; and one of
+/// imported material.
+#[test]
+#[cfg(feature = "kms")]
+fn keys_of_a_local_kms() {
+    use waxseal::blocking::wait;
+    use waxseal::kms::{CreateKey, ImportOptions, LocalKms};
+
+    let kms = LocalKms::in_memory().unwrap();
+    let key = wait(kms.create_key(CreateKey::new().alias("alias/a"))).unwrap();
+    for _ in 0..3 {
+        wait(kms.rotate("alias/a")).unwrap();
+    }
+    let imported = wait(kms.create_key(CreateKey::new().external())).unwrap();
+    let material = SecretBytes::from(vec![7; 32]);
+    wait(kms.import_key_material(&imported.id, &material, ImportOptions::new())).unwrap();
+    let owned = wait(kms.owned_key("suite")).unwrap();
+
+    let options = CheckOptions::new().wraps(true).most_calls(50);
+    for name in [&key.id, "alias/a", &key.arn, &imported.id, &owned] {
+        assert_eq!(shown(kms.provider(name), &options), []);
+        assert_eq!(shown(kms.provider(name).opening_any_key(), &options), []);
+    }
+}
+
 #[test]
 fn multi_of_many_shapes() {
     let parts = || {

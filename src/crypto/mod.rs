@@ -7,10 +7,6 @@
 
 mod random;
 #[cfg(feature = "aws-lc-rs")]
-#[cfg_attr(
-    not(test),
-    expect(dead_code, reason = "the KMS's imports are to use it")
-)]
 mod rsa;
 mod rust_crypto;
 mod secret;
@@ -25,8 +21,7 @@ use std::sync::Arc;
 pub(crate) use random::Entropy;
 pub use random::{RandomError, SecureRandom};
 #[cfg(feature = "aws-lc-rs")]
-#[expect(unused_imports, reason = "the KMS's imports are to use it")]
-pub(crate) use rsa::{NotUnwrapped, WrappingKeyPair};
+pub(crate) use rsa::WrappingKeyPair;
 #[cfg(feature = "aws-lc-rs")]
 pub use rsa::{WrappingAlgorithm, WrappingKeySpec};
 pub use secret::SecretBytes;

@@ -4,10 +4,11 @@
 use std::collections::BTreeMap;
 use std::fmt;
 
-use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
+use serde::{Deserialize, Serialize};
 
 use super::error::{KmsError, KmsResult};
 use super::seal::{BACKING_KEY_LENGTH, SealingKey};
+use super::secret::StoredSecret;
 use super::state::{KeyState, Operation, Verdict};
 use super::time::Timestamp;
 use crate::crypto::{CryptoBackend, HkdfOutput, SecretBytes, constant_time_eq};
@@ -116,8 +117,9 @@ pub(super) struct BackingKey {
     pub(super) expires: Option<Timestamp>,
 }
 
-/// A backing key's secret.
-pub(super) struct Material(pub(super) SecretBytes);
+/// A backing key's secret: [`BACKING_KEY_LENGTH`] bytes.
+#[derive(Serialize, Deserialize)]
+pub(super) struct Material(StoredSecret);
 
 /// Names a backing key's material without giving it away: derived from it and
 /// the key's id by HKDF, so that the same material is known again.
@@ -132,13 +134,13 @@ impl Material {
                 secret.len()
             )));
         }
-        Ok(Material(secret))
+        Ok(Material(StoredSecret(secret)))
     }
 
     pub(super) fn generate(backend: &CryptoBackend) -> KmsResult<Self> {
         let mut secret = SecretBytes::zeroed(BACKING_KEY_LENGTH);
         backend.random().fill(secret.expose_mut())?;
-        Ok(Material(secret))
+        Ok(Material(StoredSecret(secret)))
     }
 
     pub(super) fn id(&self, backend: &CryptoBackend, key_id: &str) -> MaterialId {
@@ -148,36 +150,9 @@ impl Material {
             out: &mut id,
         };
         // 32 bytes are no length that HKDF-SHA-512 refuses.
-        let derived = backend.hkdf(HashAlgorithm::Sha512, &[], self.0.expose(), &mut [output]);
+        let derived = backend.hkdf(HashAlgorithm::Sha512, &[], self.0.0.expose(), &mut [output]);
         debug_assert!(derived.is_ok());
         MaterialId(id)
-    }
-}
-
-impl Serialize for Material {
-    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        serializer.serialize_bytes(self.0.expose())
-    }
-}
-
-impl<'de> Deserialize<'de> for Material {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        struct Visitor;
-
-        impl de::Visitor<'_> for Visitor {
-            type Value = Material;
-
-            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                f.write_str("key material")
-            }
-
-            fn visit_bytes<E: de::Error>(self, bytes: &[u8]) -> Result<Material, E> {
-                Material::new(SecretBytes::copy_from(bytes))
-                    .map_err(|_| E::invalid_length(bytes.len(), &self))
-            }
-        }
-
-        deserializer.deserialize_bytes(Visitor)
     }
 }
 
@@ -229,15 +204,35 @@ impl KeyRecord {
         current <= MAX_BACKING_KEYS
             && (1..=current.max(1)).contains(&(self.minimum_version as usize))
             && (self.origin == Origin::External || current > 0)
+            && (self.backing_keys.iter().chain(&self.next)).all(|key| {
+                let material = key.material.as_ref();
+                material.is_none_or(|material| material.0.0.len() == BACKING_KEY_LENGTH)
+            })
+    }
+
+    /// Until when all of its material is there: the first expiry, or
+    /// [`Timestamp::FIRST`] if some is missing.
+    pub(super) fn complete_until(&self) -> Timestamp {
+        let until = |key: &BackingKey| match (&key.material, key.expires) {
+            (None, _) => Timestamp::FIRST,
+            (Some(_), expires) => expires.unwrap_or(Timestamp::LAST),
+        };
+        let first = self.backing_keys.iter().map(until).min();
+        first.unwrap_or(Timestamp::FIRST)
     }
 
     /// Its state; `None` once the date of its deletion has come.
     pub(super) fn state(&self, now: Timestamp, connected: bool) -> Option<KeyState> {
+        self.state_if(now < self.complete_until(), now, connected)
+    }
+
+    /// The same for whoever knows whether its material is complete: looking at
+    /// each backing key would make a wrap dearer with every rotation.
+    fn state_if(&self, complete: bool, now: Timestamp, connected: bool) -> Option<KeyState> {
         if let Some(date) = self.deletion {
             return (now < date).then_some(KeyState::PendingDeletion);
         }
-        let usable = |key: &BackingKey| key.is_usable(now);
-        let state = if self.backing_keys.is_empty() || !self.backing_keys.iter().all(usable) {
+        let state = if !complete {
             KeyState::PendingImport
         } else if !connected {
             KeyState::Unavailable
@@ -254,10 +249,12 @@ impl KeyRecord {
     pub(super) fn admit(
         &self,
         operation: Operation,
+        complete: bool,
         now: Timestamp,
         connected: bool,
     ) -> KmsResult<KeyState> {
-        let state = self.state(now, connected).ok_or_else(|| self.not_found())?;
+        let state = self.state_if(complete, now, connected);
+        let state = state.ok_or_else(|| self.not_found())?;
         self.admit_kind(operation)?;
         match operation.verdict(state) {
             Verdict::Allowed => Ok(state),
@@ -349,7 +346,7 @@ impl KeyRecord {
         Ok(SealingKey {
             id: &self.id,
             version,
-            material: &material.0,
+            material: &material.0.0,
         })
     }
 

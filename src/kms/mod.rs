@@ -23,6 +23,7 @@ mod key;
 mod keyring;
 mod local;
 mod seal;
+mod secret;
 mod state;
 pub mod store;
 mod time;
@@ -36,6 +37,9 @@ pub use key::{
     BackingKeyCause, DEFAULT_ROTATION_DAYS, DELETION_DAYS, Origin, Owner, ROTATION_DAYS,
 };
 pub use keyring::{BackingKeyInfo, Keyring, RotationStatus};
+#[cfg(feature = "aws-lc-rs")]
+#[cfg_attr(docsrs, doc(cfg(feature = "aws-lc-rs")))]
+pub use local::ImportParameters;
 pub use local::{
     Alias, Ciphertext, CreateKey, DataKeySpec, DecryptedBlob, DeletedKey, DueReport, GeneratedKey,
     ImportOptions, ImportType, KeyPage, KeyUsage, LocalKms, LocalKmsBuilder, MAX_PLAINTEXT_LENGTH,

@@ -157,16 +157,18 @@ impl Operation {
             ) => Allowed,
             (Self::EnableKey | Self::DisableKey, Enabled | Disabled | Unavailable) => Allowed,
             (Self::EnableKey | Self::DisableKey, PendingImport | PendingDeletion) => InvalidState,
+            // Taking material away early does not change that the key goes.
             (
-                Self::DeleteImportedKeyMaterial
-                | Self::GetParametersForImport
-                | Self::ImportKeyMaterial,
+                Self::DeleteImportedKeyMaterial,
+                Enabled | Disabled | PendingImport | PendingDeletion,
+            ) => Allowed,
+            (Self::DeleteImportedKeyMaterial, Unavailable) => InvalidState,
+            (
+                Self::GetParametersForImport | Self::ImportKeyMaterial,
                 Enabled | Disabled | PendingImport,
             ) => Allowed,
             (
-                Self::DeleteImportedKeyMaterial
-                | Self::GetParametersForImport
-                | Self::ImportKeyMaterial,
+                Self::GetParametersForImport | Self::ImportKeyMaterial,
                 PendingDeletion | Unavailable,
             ) => InvalidState,
             // Using a key, and giving it new material to use.

@@ -74,9 +74,16 @@ impl<'a> Call<'a> {
     }
 
     /// Whether this call may be made of this key now.
-    fn admit(&self, kms: &Inner, record: &KeyRecord, now: Timestamp) -> KmsResult<KeyState> {
+    fn admit(
+        &self,
+        kms: &Inner,
+        record: &KeyRecord,
+        complete_until: Timestamp,
+        now: Timestamp,
+    ) -> KmsResult<KeyState> {
+        let is_complete = now < complete_until;
         match self.principal {
-            Principal::Root => record.admit(self.operation, now, kms.is_connected()),
+            Principal::Root => record.admit(self.operation, is_complete, now, kms.is_connected()),
         }
     }
 
@@ -106,7 +113,7 @@ impl Inner {
     ) -> KmsResult<(Arc<Loaded>, Used<T>)> {
         let now = self.now();
         let record = key.live()?;
-        call.admit(self, record, now)?;
+        call.admit(self, record, key.complete_until, now)?;
         let used = work(record)?;
         call.settle(&key, &used, now);
         self.flush_usage_if_due(&key).await;
@@ -122,7 +129,7 @@ impl Inner {
         let key = self.locate(call.key).await?;
         let now = self.now();
         let record = key.live()?;
-        let state = call.admit(self, record, now)?;
+        let state = call.admit(self, record, key.complete_until, now)?;
         Ok(work(record, state, now))
     }
 
@@ -152,7 +159,7 @@ impl Inner {
             let KeyEntry::Live(mut record) = entry else {
                 return Err(super::deleted(&entry));
             };
-            call.admit(self, &record, now)?;
+            call.admit(self, &record, record.complete_until(), now)?;
             let value = match work(&mut record, now)? {
                 Change::Keep(value) => return Ok(value),
                 Change::Write(value) => value,
@@ -160,12 +167,7 @@ impl Inner {
             let entry = KeyEntry::Live(record);
             match self.vault.write(&name, &entry, Some(&stamp)).await {
                 Ok(stamp) => {
-                    let written = Loaded {
-                        id: id.as_str().into(),
-                        entry,
-                        stamp,
-                        usage,
-                    };
+                    let written = Loaded::new(&id, entry, stamp, usage);
                     self.keys.put(&id, epoch, Arc::new(written));
                     return Ok(value);
                 }

@@ -6,6 +6,8 @@ mod cryptography;
 mod due;
 mod gate;
 mod import;
+#[cfg(feature = "aws-lc-rs")]
+mod import_wrapped;
 mod manage;
 mod shelf;
 mod store;
@@ -26,6 +28,8 @@ pub use cryptography::{
 pub use due::{DueReport, Scheduler};
 pub(crate) use gate::{Call, Used};
 pub use import::{ImportOptions, ImportType};
+#[cfg(feature = "aws-lc-rs")]
+pub use import_wrapped::ImportParameters;
 pub use manage::{CreateKey, DeletedKey, KeyPage, ScheduledDeletion};
 pub use usage::{KeyUsage, MessageCount, VersionUsage};
 
@@ -104,6 +108,8 @@ pub(crate) struct Loaded {
     id: Box<str>,
     entry: KeyEntry,
     stamp: Stamp,
+    /// Until when all material is there: see [`KeyRecord::complete_until`].
+    complete_until: Timestamp,
     usage: Arc<UsageCounter>,
 }
 
@@ -126,6 +132,20 @@ impl Stamped for LoadedAlias {
 }
 
 impl Loaded {
+    fn new(id: &str, entry: KeyEntry, stamp: Stamp, usage: Arc<UsageCounter>) -> Self {
+        let complete_until = match &entry {
+            KeyEntry::Live(record) => record.complete_until(),
+            KeyEntry::Deleted(_) => Timestamp::FIRST,
+        };
+        Loaded {
+            id: id.into(),
+            entry,
+            stamp,
+            complete_until,
+            usage,
+        }
+    }
+
     /// The key's id.
     pub(crate) fn id(&self) -> &str {
         &self.id
@@ -268,12 +288,7 @@ impl Inner {
             return Err(KmsError::record(&name, RecordProblem::Damaged));
         }
         let usage = self.usage_counter(id);
-        Ok(Some(Loaded {
-            id: id.into(),
-            entry: stored.value,
-            stamp: stored.stamp,
-            usage,
-        }))
+        Ok(Some(Loaded::new(id, stored.value, stored.stamp, usage)))
     }
 
     async fn load_alias(&self, name: &str) -> KmsResult<Option<Arc<LoadedAlias>>> {

@@ -30,7 +30,13 @@ pub(super) struct Shelf<T> {
     /// plus one; 0 for never.
     checked: AtomicU64,
     token: Mutex<Option<ChangeToken>>,
-    records: RwLock<HashMap<Box<str>, (u64, Arc<T>)>>,
+    records: RwLock<HashMap<Box<str>, Read<T>>>,
+}
+
+/// A record, and the epoch in which it was read.
+struct Read<T> {
+    epoch: u64,
+    record: Arc<T>,
 }
 
 impl<T: Stamped> Shelf<T> {
@@ -71,8 +77,8 @@ impl<T: Stamped> Shelf<T> {
     /// What was read under this name in this epoch.
     pub(super) fn get(&self, name: &str, epoch: u64) -> Option<Arc<T>> {
         let records = self.records.read().unwrap_or_else(PoisonError::into_inner);
-        let (read, record) = records.get(name)?;
-        (*read == epoch).then(|| record.clone())
+        let read = records.get(name)?;
+        (read.epoch == epoch).then(|| read.record.clone())
     }
 
     /// Keeps what was read or written, unless a later state is there: a slow
@@ -80,17 +86,17 @@ impl<T: Stamped> Shelf<T> {
     pub(super) fn put(&self, name: &str, epoch: u64, record: Arc<T>) {
         let mut records = self.records.write().unwrap_or_else(PoisonError::into_inner);
         match records.get_mut(name) {
-            Some((read, known)) => {
-                let newer = record.stamp().generation() >= known.stamp().generation();
+            Some(known) => {
+                let newer = record.stamp().generation() >= known.record.stamp().generation();
                 if newer {
-                    *known = record;
+                    known.record = record;
                 }
-                if newer || *read < epoch {
-                    *read = epoch;
+                if newer || known.epoch < epoch {
+                    known.epoch = epoch;
                 }
             }
             None => {
-                records.insert(name.into(), (epoch, record));
+                records.insert(name.into(), Read { epoch, record });
             }
         }
     }

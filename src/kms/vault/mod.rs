@@ -20,9 +20,9 @@
 //!   has read the record: nothing outside the store keeps count;
 //! - a record that was taken away, and what is put back after this process
 //!   has deleted it;
-//! - a record from before a deletion, put back in the place of one that was
-//!   made later under the same name: generations start anew there (each record
-//!   has a random birth mark that its changes keep).
+//! - a record from before a deletion or an import, put back in the place of
+//!   one that was made later under the same name: generations start anew there
+//!   (each record has a random birth mark that its changes keep).
 //!
 //! Putting a copy back as it was *is* the way to restore a whole store; only
 //! processes that have it open must be restarted.
@@ -135,7 +135,6 @@ impl Vault {
         backend: CryptoBackend,
         create: Creation,
     ) -> KmsResult<Vault> {
-        root.check()?;
         let mut blob = store.read(ROOT).await?;
         if blob.is_none() && !store.list("", None, 1).await?.is_empty() {
             // Made meanwhile, or lost. A new one in its place would make all
