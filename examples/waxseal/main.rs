@@ -149,9 +149,9 @@ Examples:
 
 const KEYS_HELP: &str = "\
 Examples:
-  waxseal keys create --alias backup --description 'nightly dumps'
-  waxseal encrypt db.dump --key local:$HOME/.local/share/waxseal/store:alias/backup
-  waxseal keys rotate alias/backup
+  waxseal keys create --store /srv/keys --alias backup --description 'nightly dumps'
+  waxseal encrypt db.dump --key local:/srv/keys:alias/backup
+  waxseal keys rotate alias/backup --store /srv/keys
   waxseal keys list
   waxseal keys export keys.backup --export-passphrase-file FILE
 

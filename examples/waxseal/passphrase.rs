@@ -4,11 +4,14 @@ use std::env;
 use std::ffi::OsString;
 use std::io::{self, IsTerminal};
 use std::path::Path;
+use std::thread;
+use std::time::Duration;
 
 use waxseal::SecretBytes;
 
 use crate::failure::Failure;
 use crate::files::{quoted, read_secret};
+use crate::interrupt::SilentTerminal;
 
 /// The longest passphrase that is read from a file, in bytes.
 const LONGEST: usize = 64 * 1024;
@@ -28,7 +31,15 @@ pub(crate) fn ask(what: &str, is_new: bool, instead: &str) -> Result<SecretBytes
         return Err(Failure::usage(text));
     }
     let once = |prompt: String| -> Result<SecretBytes, Failure> {
-        let typed = rpassword::prompt_password(prompt).map_err(failed)?;
+        let terminal = SilentTerminal::start().map_err(failed)?;
+        let typed = rpassword::prompt_password(prompt).map_err(|error| {
+            if error.kind() == io::ErrorKind::Interrupted {
+                // Ctrl-C: the signal is about to end the program.
+                thread::sleep(Duration::from_secs(1));
+            }
+            failed(error)
+        })?;
+        drop(terminal);
         Ok(SecretBytes::from(typed.into_bytes()))
     };
     let passphrase = once(format!("Enter {what}: "))?;
