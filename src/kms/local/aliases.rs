@@ -197,11 +197,13 @@ impl Inner {
             let age = self.clock.elapsed();
             let epoch = self.aliases.epoch(&self.vault, age).await?;
             let loaded = self.load_alias_afresh(alias).await?;
-            let target = decide(self.living_target(loaded.as_deref()).await?)?;
+            let living = self.living_target(loaded.as_deref()).await?;
+            let target = decide(living)?;
             let now = self.now();
-            let created = match loaded.as_deref() {
-                Some(loaded) if loaded.record.target.is_some() => loaded.record.created,
-                _ => now,
+            // A name that went with its key is given anew.
+            let created = match loaded.as_deref().filter(|_| living.is_some()) {
+                Some(loaded) => loaded.record.created,
+                None => now,
             };
             let record = AliasRecord {
                 name: alias.to_owned(),

@@ -246,10 +246,10 @@ impl LocalKms {
         let bytes = context_bytes(Some(context))?;
         let sealed = Sealed::parse(blob).ok_or(KmsError::InvalidCiphertext)?;
         if let Some(key) = key {
-            let given = self.0.locate(key).await?;
-            if given.live()?.id != sealed.key_id {
+            let given = self.0.locate_living(key).await?;
+            if given.id() != sealed.key_id {
                 return Err(KmsError::IncorrectKey {
-                    key: given.live()?.arn.clone(),
+                    key: self.0.arn_of(given.id()),
                 });
             }
         }
