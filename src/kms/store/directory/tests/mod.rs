@@ -5,3 +5,4 @@ mod disk;
 mod faults;
 mod history;
 mod power_cut;
+mod tokens;
