@@ -131,8 +131,8 @@ impl<'a> Writer<'a> {
             62..68 if self.keys.len() > 2 => self.delete(),
             68..74 => self.purge(),
             74..80 => self.flush(),
-            80..84 => self.rotate_store_key(),
-            84..90 if self.slot == 0 => self.change_root(),
+            80..82 => self.rotate_store_key(),
+            82..90 if self.slot == 0 => self.change_root(),
             90..93 => self.import_backup(),
             _ => self.encrypt(),
         }

@@ -17,7 +17,7 @@ type Inode = usize;
 const ROOT: Inode = 0;
 
 /// Folders and files by their numbers.
-#[derive(Clone, Default)]
+#[derive(Clone, Default, PartialEq)]
 pub(super) struct Tree {
     folders: BTreeMap<Inode, BTreeMap<String, Inode>>,
     files: BTreeMap<Inode, Vec<u8>>,
@@ -102,7 +102,7 @@ impl Tree {
     }
 
     /// Without what nothing leads to.
-    fn reachable(&self) -> Self {
+    pub(super) fn reachable(&self) -> Self {
         let mut tree = Tree::default();
         let mut left = vec![ROOT];
         while let Some(inode) = left.pop() {
