@@ -540,9 +540,21 @@ fn every_operation_in_every_state() {
 #[test]
 fn the_table_is_whole() {
     let mut names: Vec<_> = TABLE.iter().chain(NEWER).map(|(name, _)| *name).collect();
+    // Not on a key that there is, or of the whole store, or by the KMS itself.
+    let others = [
+        "ChangeRoot",
+        "CreateKey",
+        "DeleteExpiredKeyMaterial",
+        "DeleteKey",
+        "ExportStore",
+        "GenerateRandom",
+        "ImportStore",
+        "ListKeys",
+        "RotateKey",
+        "RotateStoreKey",
+    ];
     for operation in Operation::ALL {
-        // Not on a key that there is.
-        if operation.name() != "CreateKey" {
+        if !others.contains(&operation.name()) {
             assert!(names.contains(&operation.name()), "{operation}");
         }
     }

@@ -2,6 +2,7 @@
 
 mod aliases;
 mod builder;
+mod create;
 mod cryptography;
 mod due;
 mod gate;
@@ -22,6 +23,7 @@ use std::time::Duration;
 
 pub use aliases::Alias;
 pub use builder::LocalKmsBuilder;
+pub use create::CreateKey;
 pub use cryptography::{
     Ciphertext, DataKeySpec, DecryptedBlob, GeneratedKey, MAX_PLAINTEXT_LENGTH,
 };
@@ -30,7 +32,7 @@ pub(crate) use gate::{Call, Used};
 pub use import::{ImportOptions, ImportType};
 #[cfg(feature = "aws-lc-rs")]
 pub use import_wrapped::ImportParameters;
-pub use manage::{CreateKey, DeletedKey, KeyPage, ScheduledDeletion};
+pub use manage::{DeletedKey, KeyPage, ScheduledDeletion};
 pub use usage::{KeyUsage, MessageCount, VersionUsage};
 
 use super::alias::{self, AliasRecord, KeySpec};
@@ -266,11 +268,19 @@ impl Inner {
         self.reload(id, epoch).await
     }
 
-    /// A key by its id, read now: for a ciphertext of a version that is not
-    /// known here, which another process may have added.
-    pub(crate) async fn load_afresh(&self, id: &str) -> KmsResult<Option<Arc<Loaded>>> {
-        let epoch = self.keys.epoch(&self.vault, self.clock.elapsed()).await?;
-        self.reload(id, epoch).await
+    /// A key by its id, for a ciphertext of this version.
+    async fn load_version(&self, id: &str, version: u32) -> KmsResult<Arc<Loaded>> {
+        let known = self.load(id).await?;
+        let has_version = |record: &KeyRecord| version <= record.current_version();
+        let key = match known {
+            Some(key) if key.live().is_ok_and(has_version) => Some(key),
+            // Another process may have rotated it, or made it, just now.
+            _ => {
+                let epoch = self.keys.epoch(&self.vault, self.clock.elapsed()).await?;
+                self.reload(id, epoch).await?
+            }
+        };
+        key.ok_or_else(|| not_found(id))
     }
 
     async fn reload(&self, id: &str, epoch: u64) -> KmsResult<Option<Arc<Loaded>>> {
