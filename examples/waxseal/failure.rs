@@ -123,10 +123,6 @@ impl Failure {
         self
     }
 
-    pub(crate) fn with_hint_if(self, applies: bool, hint: &str) -> Self {
-        if applies { self.with_hint(hint) } else { self }
-    }
-
     /// Says it, and gives the exit code.
     pub(crate) fn report(self) -> ExitCode {
         if let Some(text) = &self.text {

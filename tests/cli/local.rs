@@ -468,10 +468,26 @@ fn damaged_stores() {
 fn made_once() {
     let tool = Tool::new();
     tool.write("in", b"text");
+    let told = eight_at_once(&tool, "s");
+    assert_eq!(told.matches("made the store").count(), 1, "{told}");
+    // Where the store is there, they are at the key at the same time.
+    for store in ["a", "b", "c", "d"] {
+        let made = ["keys", "create", "--alias", "x", "--store", store];
+        says(&tool, &made, &["made the store"]);
+        tool.works(["keys", "schedule-deletion", "alias/x", "--store", store]);
+        eight_at_once(&tool, store);
+    }
+}
+
+/// Encrypts, decrypts, and finds one default key. Gives what was told.
+fn eight_at_once(tool: &Tool, store: &str) -> String {
     let outs: Vec<_> = (0..8).map(|number| format!("out{number}")).collect();
     let children: Vec<_> = outs
         .iter()
-        .map(|out| tool.command(["encrypt", "in", "-o", out]).spawn().unwrap())
+        .map(|out| {
+            let args = ["encrypt", "in", "-o", out, "--store", store];
+            tool.command(args).spawn().unwrap()
+        })
         .collect();
     let mut told = String::new();
     for child in children {
@@ -479,17 +495,27 @@ fn made_once() {
         assert!(output.status.success(), "{output:?}");
         told.push_str(std::str::from_utf8(&output.stderr).unwrap());
     }
-    assert_eq!(told.matches("made the store").count(), 1, "{told}");
     assert_eq!(told.matches("made the key").count(), 1, "{told}");
     for out in outs {
-        assert_eq!(tool.works(["decrypt", &out, "-o", "-"]), b"text");
+        let args = ["decrypt", &out, "-o", "-", "--store", store];
+        assert_eq!(tool.works(args), b"text");
     }
-    let listed = String::from_utf8(tool.works(["keys", "list"])).unwrap();
-    assert_eq!(listed.lines().count(), 1, "{listed}");
-    let key = tool.works(["keys", "describe", "alias/default", "--json"]);
+    let listed = tool.works(["keys", "list", "--store", store]);
+    let listed = String::from_utf8(listed).unwrap();
+    let enabled = listed.lines().filter(|line| line.contains("enabled"));
+    assert_eq!(enabled.count(), 1, "{listed}");
+    let key = tool.works([
+        "keys",
+        "describe",
+        "alias/default",
+        "--json",
+        "--store",
+        store,
+    ]);
     let key: serde_json::Value = serde_json::from_slice(&key).unwrap();
     assert_eq!(key["backing_keys"][0]["wraps"], 8);
     assert_eq!(key["backing_keys"][0]["unwraps"], 8);
+    told
 }
 
 /// Asked for on a terminal, twice where it is new, and never shown. `script`

@@ -1,8 +1,12 @@
 //! `waxseal keys`: what each command does, says and prints.
 
-use std::fs;
+use std::time::{Duration, SystemTime};
 
 use serde_json::Value;
+use waxseal::SecretBytes;
+use waxseal::blocking::wait;
+use waxseal::kms::store::DirectoryStore;
+use waxseal::kms::{CreateKey, LocalKms, RootKey};
 
 use crate::local::says;
 use crate::tool::{Run, Tool};
@@ -384,5 +388,68 @@ fn export_and_import() {
         json(&tool, &["describe", "alias/default"])["current_version"],
         2
     );
-    fs::remove_file(tool.path("damaged")).unwrap();
+}
+
+/// A clock that is some days behind.
+struct Behind(u64);
+
+impl waxseal::Clock for Behind {
+    fn now(&self) -> SystemTime {
+        SystemTime::now() - Duration::from_secs(self.0 * 24 * 60 * 60)
+    }
+
+    fn elapsed(&self) -> Duration {
+        Duration::ZERO
+    }
+}
+
+/// The store in `s`, as it is opened on a day before.
+fn days_ago(tool: &Tool, days: u64) -> LocalKms {
+    let root = RootKey::bytes(SecretBytes::from(tool.read("s.key")));
+    let store = DirectoryStore::open(tool.path("s")).unwrap();
+    wait(LocalKms::builder(store, root).clock(Behind(days)).open()).unwrap()
+}
+
+/// What has become due is done once, by `encrypt` and by what changes a key.
+#[test]
+fn what_is_due() {
+    let tool = with_store();
+    let id = |alias: &str| json(&tool, &["describe", alias])["id"].clone();
+    let default = id("alias/default");
+    let kms = days_ago(&tool, 1000);
+    wait(kms.enable_rotation("alias/default", Some(90))).unwrap();
+    let old = wait(kms.create_key(CreateKey::new().alias("alias/old"))).unwrap();
+    wait(kms.schedule_deletion(&old.id, Some(7))).unwrap();
+    drop(kms);
+    // Looking changes nothing.
+    assert_eq!(
+        json(&tool, &["describe", "alias/default"])["current_version"],
+        1
+    );
+    assert_eq!(tool.works(DECRYPT), b"text");
+    let words = [
+        "rotated",
+        default.as_str().unwrap(),
+        "2 now",
+        "deleted",
+        &old.id,
+    ];
+    says(&tool, &["encrypt", "in", "--store", "s"], &words);
+    let key = json(&tool, &["describe", "alias/default"]);
+    assert_eq!(key["current_version"], 2);
+    assert_eq!(key["backing_keys"][1]["cause"], "automatic_rotation");
+    assert_eq!(key["rotation"]["days"], 90);
+    assert!(is_date(&key["rotation"]["next_at"]));
+    fails(&tool, &["describe", &old.id], 1, &["no key"]);
+    tool.works(["encrypt", "in", "--store", "s"]);
+
+    let kms = days_ago(&tool, 8);
+    let old = wait(kms.create_key(CreateKey::new())).unwrap();
+    wait(kms.schedule_deletion(&old.id, Some(7))).unwrap();
+    drop(kms);
+    says(
+        &tool,
+        &["keys", "create", "--store", "s"],
+        &["deleted", &old.id],
+    );
 }

@@ -165,7 +165,6 @@ pub(crate) fn run(args: &Args) -> Result<(), Failure> {
 }
 
 fn answer(command: &Command, place: &Place, stores: &Stores<'_>) -> Result<Answer, Failure> {
-    let reading = |command: Reading<'_>| command.run(&stores.open(place)?);
     let changing = |what: &str, key: &str, change: &dyn Fn(&LocalKms) -> KmsResult<Answer>| {
         let kms = stores.open(place)?;
         run_due(&kms);
@@ -173,8 +172,8 @@ fn answer(command: &Command, place: &Place, stores: &Stores<'_>) -> Result<Answe
     };
     match command {
         Command::Create { alias, description } => create(place, stores, alias, description),
-        Command::List => reading(Reading::List),
-        Command::Describe { key } => reading(Reading::Describe(key)),
+        Command::List => show::list(&stores.open(place)?),
+        Command::Describe { key } => describe(&stores.open(place)?, key),
         Command::Rotate { key } => changing("rotate the key", key, &|kms| {
             let version = wait(kms.rotate(key))?;
             changed(
@@ -233,30 +232,20 @@ fn create(
         Ok(Answer::new(text, Key::read(&kms, key)?.to_json()))
     });
     made.map_err(|error| {
-        Failure::kms("cannot create a key", &error).with_hint_if(
-            matches!(error, KmsError::AlreadyExists { .. }),
-            "`waxseal keys alias` moves it to another key",
-        )
+        let failure = Failure::kms("cannot create a key", &error);
+        match error {
+            KmsError::AlreadyExists { .. } => {
+                failure.with_hint("`waxseal keys alias` moves it to another key")
+            }
+            _ => failure,
+        }
     })
 }
 
-/// Commands that change nothing.
-enum Reading<'a> {
-    List,
-    Describe(&'a str),
-}
-
-impl Reading<'_> {
-    fn run(self, kms: &LocalKms) -> Result<Answer, Failure> {
-        match self {
-            Reading::List => show::list(kms),
-            Reading::Describe(key) => {
-                let described = wait(kms.describe_key(key)).and_then(|found| Key::read(kms, found));
-                let described =
-                    described.map_err(|error| refused("describe the key", key, &error))?;
-                Ok(Answer::new(described.to_text(), described.to_json()))
-            }
-        }
+fn describe(kms: &LocalKms, key: &str) -> Result<Answer, Failure> {
+    match wait(kms.describe_key(key)).and_then(|keyring| Key::read(kms, keyring)) {
+        Ok(key) => Ok(Answer::new(key.to_text(), key.to_json())),
+        Err(error) => Err(refused("describe the key", key, &error)),
     }
 }
 
