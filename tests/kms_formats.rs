@@ -133,6 +133,7 @@ fn check(kms: &LocalKms, made: &Value) {
         assert_eq!(keyring.rotation.is_some(), key["rotates"]);
         let aliases: Vec<_> = wait(kms.list_aliases(Some(id)))
             .unwrap()
+            .aliases
             .into_iter()
             .map(|alias| alias.name)
             .collect();
@@ -267,7 +268,7 @@ fn write() {
 
 fn describe(kms: &LocalKms, id: &str) -> Value {
     let keyring = wait(kms.describe_key(id)).unwrap();
-    let aliases = wait(kms.list_aliases(Some(id))).unwrap();
+    let aliases = wait(kms.list_aliases(Some(id))).unwrap().aliases;
     let aliases: Vec<_> = aliases.into_iter().map(|alias| alias.name).collect();
     json!({
         "id": keyring.id,

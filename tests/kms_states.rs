@@ -362,7 +362,7 @@ impl Scene {
         (
             wait(kms.describe_key(&self.key.id)).unwrap(),
             wait(kms.describe_key(&self.other.id)).unwrap(),
-            wait(kms.list_aliases(None)).unwrap(),
+            wait(kms.list_aliases(None)).unwrap().aliases,
             wait(kms.usage(&self.key.id)).unwrap(),
         )
     }
@@ -668,7 +668,7 @@ fn keys_that_are_not_the_customers() {
         let page = wait(kms.list_keys(None, 10)).unwrap();
         let is_listed = page.keyrings.iter().any(|key| key.id == scene.key.id);
         assert_eq!(is_listed, is_service);
-        let aliases = wait(kms.list_aliases(None)).unwrap();
+        let aliases = wait(kms.list_aliases(None)).unwrap().aliases;
         let of_key: Vec<_> = aliases
             .iter()
             .filter(|alias| alias.key_arn == scene.key.arn)

@@ -126,7 +126,7 @@ fn one_alias_is_one_key() {
         }
     }
     let kms = open(folder.path());
-    let aliases = wait(kms.list_aliases(None)).unwrap();
+    let aliases = wait(kms.list_aliases(None)).unwrap().aliases;
     assert_eq!(aliases.len(), won.len());
     for (round, winners) in won.iter().enumerate() {
         let [winner] = &winners[..] else {

@@ -29,7 +29,7 @@ pub(super) struct Key {
 
 impl Key {
     pub(super) fn read(kms: &LocalKms, keyring: Keyring) -> KmsResult<Self> {
-        let aliases = wait(kms.list_aliases(Some(&keyring.id)))?;
+        let aliases = wait(kms.list_aliases(Some(&keyring.id)))?.aliases;
         Ok(Key {
             aliases: aliases.into_iter().map(|alias| alias.name).collect(),
             usage: wait(kms.usage(&keyring.id))?,
@@ -166,14 +166,9 @@ pub(super) fn list(kms: &LocalKms) -> Result<Answer, Failure> {
             break;
         }
     }
-    let mut aliases = match wait(kms.list_aliases(None)) {
-        Ok(aliases) => aliases,
-        Err(error @ KmsError::Record { .. }) => {
-            damaged.push(error);
-            Vec::new()
-        }
-        Err(error) => return Err(failed(&error)),
-    };
+    let list = wait(kms.list_aliases(None)).map_err(|error| failed(&error))?;
+    damaged.extend(list.damaged);
+    let mut aliases = list.aliases;
     let mut text = String::new();
     let mut json = Vec::new();
     for keyring in keys {

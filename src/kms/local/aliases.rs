@@ -26,6 +26,17 @@ pub struct Alias {
     pub updated: SystemTime,
 }
 
+/// The names of keys.
+#[derive(Debug, Default)]
+#[non_exhaustive]
+pub struct AliasList {
+    /// The names, sorted.
+    pub aliases: Vec<Alias>,
+    /// The errors of records that cannot be read, each naming its record. The
+    /// other names are not concerned.
+    pub damaged: Vec<KmsError>,
+}
+
 impl LocalKms {
     /// Gives a key a name: `alias/` and letters, digits, `/`, `_`, `-`; at most
     /// 256 characters.
@@ -86,9 +97,9 @@ impl LocalKms {
     /// with them.
     ///
     /// # Errors
-    /// [`KmsError::NotFound`] for the key; [`KmsError::Record`] if one cannot
-    /// be read; the store's errors.
-    pub async fn list_aliases(&self, key: Option<&str>) -> KmsResult<Vec<Alias>> {
+    /// [`KmsError::NotFound`] for the key; the store's errors. What a record
+    /// cannot be read for is part of the list.
+    pub async fn list_aliases(&self, key: Option<&str>) -> KmsResult<AliasList> {
         let call = Call::new(Operation::ListAliases, key.unwrap_or_default());
         let list = async {
             let wanted = match key {
@@ -117,14 +128,20 @@ impl LocalKms {
 }
 
 impl Inner {
-    async fn list_aliases(&self, wanted: Option<&str>) -> KmsResult<Vec<Alias>> {
-        let mut aliases = Vec::new();
+    async fn list_aliases(&self, wanted: Option<&str>) -> KmsResult<AliasList> {
+        let mut list = AliasList::default();
         let mut last: Option<String> = None;
         loop {
             let names = self.vault.list("aliases/", last.as_deref(), PAGE).await?;
             for name in &names {
-                let Some(stored) = self.vault.read::<AliasRecord>(name).await? else {
-                    continue;
+                let stored = match self.vault.read::<AliasRecord>(name).await {
+                    Ok(Some(stored)) => stored,
+                    Ok(None) => continue,
+                    Err(error @ KmsError::Record { .. }) => {
+                        list.damaged.push(error);
+                        continue;
+                    }
+                    Err(error) => return Err(error),
                 };
                 let record = stored.value;
                 // Owned keys' names are nobody's business.
@@ -135,7 +152,7 @@ impl Inner {
                     && wanted.is_none_or(|wanted| wanted == target)
                     && self.is_alive(target).await?
                 {
-                    aliases.push(Alias {
+                    list.aliases.push(Alias {
                         key_arn: format!("{ARN_PREFIX}{target}"),
                         created: record.created.into(),
                         updated: record.updated.into(),
@@ -144,8 +161,9 @@ impl Inner {
                 }
             }
             if names.len() < PAGE {
-                aliases.sort_unstable_by(|a, b| a.name.cmp(&b.name));
-                return Ok(aliases);
+                let names = |a: &Alias, b: &Alias| a.name.cmp(&b.name);
+                list.aliases.sort_unstable_by(names);
+                return Ok(list);
             }
             last = names.into_iter().next_back();
         }

@@ -21,7 +21,7 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::task::{Context, Waker};
 use std::time::Duration;
 
-pub use aliases::Alias;
+pub use aliases::{Alias, AliasList};
 pub use builder::LocalKmsBuilder;
 pub use create::CreateKey;
 pub use cryptography::{

@@ -98,7 +98,7 @@ impl View {
             let before = view.keys.insert(key.description.clone(), facts);
             assert_eq!(before, None, "{} is there twice", key.description);
         }
-        for alias in ready(kms.list_aliases(None))? {
+        for alias in ready(kms.list_aliases(None))?.aliases {
             // By what it was listed and by what it resolves to.
             let target = ready(kms.resolve(&alias.name))?;
             assert_eq!(target, alias.key_arn);
