@@ -119,9 +119,12 @@ fn footnote(note: u8, kind: Kind, state: KeyState) -> Option<Outcome> {
     }
 }
 
-/// Where this KMS differs from the table, and why.
+/// Operations, a state and kinds of keys, what comes of it here, and why.
+type Difference = (&'static [&'static str], KeyState, &'static [Kind], Outcome, &'static str);
+
+/// Where this KMS differs from the table.
 #[rustfmt::skip]
-const DIFFERENCES: &[(&[&str], KeyState, &[Kind], Outcome, &str)] = &[
+const DIFFERENCES: &[Difference] = &[
     (
         &["Decrypt", "Encrypt", "GenerateDataKey", "GenerateDataKeyWithoutPlaintext", "ReEncrypt",
           "RotateKeyOnDemand"],
@@ -603,7 +606,7 @@ fn a_key_whose_deletion_came_is_not_found_by_anything() {
             scene.clock.advance(DAY * 7);
             if is_done {
                 let report = wait(scene.kms.run_due()).unwrap();
-                assert_eq!(report.deleted, [scene.key.arn.clone()]);
+                assert_eq!(report.deleted, std::slice::from_ref(&scene.key.arn));
             }
             if *operation == "ListKeys" {
                 let page = wait(scene.kms.list_keys(None, 10)).unwrap();
