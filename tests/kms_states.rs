@@ -120,7 +120,13 @@ fn footnote(note: u8, kind: Kind, state: KeyState) -> Option<Outcome> {
 }
 
 /// Operations, a state and kinds of keys, what comes of it here, and why.
-type Difference = (&'static [&'static str], KeyState, &'static [Kind], Outcome, &'static str);
+type Difference = (
+    &'static [&'static str],
+    KeyState,
+    &'static [Kind],
+    Outcome,
+    &'static str,
+);
 
 /// Where this KMS differs from the table.
 #[rustfmt::skip]
