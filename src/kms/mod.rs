@@ -41,9 +41,9 @@ pub use keyring::{BackingKeyInfo, Keyring, RotationStatus};
 #[cfg_attr(docsrs, doc(cfg(feature = "aws-lc-rs")))]
 pub use local::ImportParameters;
 pub use local::{
-    Alias, Ciphertext, CreateKey, DataKeySpec, DecryptedBlob, DeletedKey, DueReport, GeneratedKey,
-    ImportOptions, ImportType, KeyPage, KeyUsage, LocalKms, LocalKmsBuilder, MAX_PLAINTEXT_LENGTH,
-    MessageCount, ScheduledDeletion, Scheduler, VersionUsage,
+    Alias, AliasList, Ciphertext, CreateKey, DataKeySpec, DecryptedBlob, DeletedKey, DueReport,
+    GeneratedKey, ImportOptions, ImportType, KeyPage, KeyUsage, LocalKms, LocalKmsBuilder,
+    MAX_PLAINTEXT_LENGTH, MessageCount, ScheduledDeletion, Scheduler, VersionUsage,
 };
 pub(crate) use local::{Call, Inner};
 pub(crate) use seal::Sealed;

@@ -104,7 +104,7 @@ impl LocalKmsProvider {
             return Err(error(ProviderErrorKind::InvalidCiphertext));
         }
         if !self.opens_any {
-            let own = self.kms.locate(&self.key).await;
+            let own = self.kms.locate_living(&self.key).await;
             let own = own.map_err(|error| self.error(operation, &self.key, error))?;
             if own.id() != sealed.key_id {
                 return Err(error(ProviderErrorKind::NotConfigured));

@@ -97,8 +97,9 @@ impl LocalKms {
     /// Deletes imported material: that of this id (as
     /// [`BackingKeyInfo::material_id`](crate::kms::BackingKeyInfo) has it), or
     /// all. The key is [`PendingImport`](crate::kms::KeyState::PendingImport)
-    /// then, until the same material is imported again; material that still
-    /// waited for a rotation is forgotten, and changes no state.
+    /// then, until the same material is imported again; one that is going to be
+    /// deleted stays so. Material that still waited for a rotation is forgotten,
+    /// and changes no state.
     ///
     /// # Errors
     /// [`NotFound`](crate::kms::KmsError::NotFound), also of the material;

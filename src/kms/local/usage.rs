@@ -200,6 +200,12 @@ impl Inner {
         counter
     }
 
+    /// Drops the counts of a key that is gone.
+    fn forget_usage(&self, id: &str) {
+        let mut counters = self.counters.lock().unwrap_or_else(PoisonError::into_inner);
+        counters.remove(id);
+    }
+
     /// Writes a key's counts where nothing else does. A failure costs nothing
     /// but the counts' freshness: they stay, and the next flush takes them.
     pub(super) async fn flush_usage_if_due(&self, key: &Loaded) {
@@ -260,6 +266,13 @@ impl Inner {
         };
         let mut result = Ok(());
         for (id, counter) in counters {
+            // A deleted key's usage went with it, and must not come back.
+            if let Ok(key) = self.load(&id).await
+                && key.is_none_or(|key| key.live().is_err())
+            {
+                self.forget_usage(&id);
+                continue;
+            }
             if let Err(error) = self.flush_key_usage(&id, &counter).await {
                 // The others' counts are not this one's fault.
                 result = Err(error);
