@@ -451,3 +451,105 @@ fn counts_of_messages_and_of_two_handles_add_up() {
     let found = wait(other.count_messages(inspected.encrypted_data_keys())).unwrap();
     assert_eq!((found.counted, found.foreign), (0, 1));
 }
+
+#[test]
+fn a_floor_on_versions_cuts_off_and_gives_back() {
+    let (kms, _) = kms();
+    let key = wait(kms.create_key(CreateKey::new())).unwrap().id;
+    let context = EncryptionContext::new();
+    let mut blobs = Vec::new();
+    for version in 1..=3 {
+        if version > 1 {
+            assert_eq!(wait(kms.rotate(&key)).unwrap(), version);
+        }
+        blobs.push(wait(kms.encrypt(&key, b"text", &context)).unwrap().blob);
+    }
+    for floor in [1, 3, 2, 1] {
+        wait(kms.set_minimum_version(&key, floor)).unwrap();
+        assert_eq!(wait(kms.describe_key(&key)).unwrap().minimum_version, floor);
+        for (version, blob) in (1..).zip(&blobs) {
+            match wait(kms.decrypt(blob, None, &context)) {
+                Ok(opened) => assert!(opened.key_version == version && version >= floor),
+                Err(KmsError::VersionCutOff {
+                    version: cut,
+                    minimum,
+                    ..
+                }) => assert!((cut, minimum) == (version, floor) && version < floor),
+                Err(error) => panic!("{error:?}"),
+            }
+        }
+    }
+    for wrong in [0, 4, u32::MAX] {
+        assert!(is_invalid(wait(kms.set_minimum_version(&key, wrong))));
+    }
+    let empty = wait(kms.create_key(CreateKey::new().external()))
+        .unwrap()
+        .id;
+    wait(kms.set_minimum_version(&empty, 1)).unwrap();
+    for wrong in [0, 2] {
+        assert!(is_invalid(wait(kms.set_minimum_version(&empty, wrong))));
+    }
+}
+
+#[test]
+fn a_missed_rotation_is_made_up_for_once() {
+    let (kms, clock) = kms();
+    let key = wait(kms.create_key(CreateKey::new().rotate_every(90))).unwrap();
+    let rotated = || wait(kms.run_due()).unwrap().rotated;
+    wait(kms.disable_key(&key.id)).unwrap();
+    clock.advance(DAY * 1000);
+    assert!(rotated().is_empty(), "a disabled key is not rotated");
+    wait(kms.enable_key(&key.id)).unwrap();
+    assert_eq!(rotated(), [(key.arn.clone(), 2)]);
+    clock.advance(DAY * 90 - Duration::from_millis(1));
+    assert!(rotated().is_empty());
+    // Neither a rotation in between nor asking for the same again moves it.
+    assert_eq!(wait(kms.rotate(&key.id)).unwrap(), 3);
+    wait(kms.enable_rotation(&key.id, Some(90))).unwrap();
+    clock.advance(Duration::from_millis(1));
+    assert_eq!(rotated(), [(key.arn, 4)]);
+}
+
+/// With the default `max_staleness` of a second.
+#[test]
+fn another_handles_changes_are_seen_in_time() {
+    let clock = ManualClock::default();
+    let store = MemoryStore::new();
+    let open = || {
+        let root = RootKey::bytes(SecretBytes::from(vec![1; 32]));
+        let builder = LocalKms::builder(store.clone(), root).clock(clock.clone());
+        wait(builder.open()).unwrap()
+    };
+    let (one, two) = (open(), open());
+    let context = EncryptionContext::new();
+    let key = wait(one.create_key(CreateKey::new())).unwrap().id;
+    let first = wait(two.encrypt(&key, b"text", &context)).unwrap();
+    assert_eq!(first.key_version, 1);
+    // A new version, and a new key, are looked up at once: a ciphertext names
+    // them.
+    assert_eq!(wait(one.rotate(&key)).unwrap(), 2);
+    let second = wait(one.encrypt(&key, b"text", &context)).unwrap();
+    assert_eq!(
+        wait(two.encrypt(&key, b"", &context)).unwrap().key_version,
+        1
+    );
+    let opened = wait(two.decrypt(&second.blob, None, &context)).unwrap();
+    assert_eq!(opened.key_version, 2);
+    let other = wait(one.create_key(CreateKey::new())).unwrap().id;
+    let of_other = wait(one.encrypt(&other, b"text", &context)).unwrap();
+    wait(two.decrypt(&of_other.blob, None, &context)).unwrap();
+    // A key that was disabled may be used for a second.
+    wait(one.disable_key(&key)).unwrap();
+    let refused = wait(one.encrypt(&key, b"", &context));
+    assert!(matches!(refused, Err(KmsError::Disabled { .. })));
+    clock.advance(Duration::from_millis(999));
+    wait(two.encrypt(&key, b"", &context)).unwrap();
+    clock.advance(Duration::from_millis(1));
+    let refused = wait(two.encrypt(&key, b"", &context));
+    assert!(matches!(refused, Err(KmsError::Disabled { .. })));
+    // A change is made to what is there now, not to what was read.
+    wait(one.tag(&key, &BTreeMap::from([("one".to_owned(), String::new())]))).unwrap();
+    wait(two.tag(&key, &BTreeMap::from([("two".to_owned(), String::new())]))).unwrap();
+    let tags = wait(two.describe_key(&key)).unwrap().tags;
+    assert!(tags.contains_key("one") && tags.contains_key("two"));
+}
