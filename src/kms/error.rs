@@ -214,6 +214,14 @@ impl KmsError {
         }
     }
 
+    /// Whether one record cannot be read, and others may.
+    pub(super) fn concerns_a_record(&self) -> bool {
+        matches!(
+            self,
+            Self::Record { .. } | Self::Store(StoreError::Damaged { .. })
+        )
+    }
+
     pub(super) fn record(name: &str, problem: RecordProblem) -> Self {
         Self::Record {
             name: name.to_owned(),

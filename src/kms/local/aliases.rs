@@ -144,7 +144,7 @@ impl Inner {
         let key = match self.load(id).await {
             Ok(key) => key,
             // It is there, and nobody may take its name.
-            Err(KmsError::Record { .. }) => return Ok(true),
+            Err(error) if error.concerns_a_record() => return Ok(true),
             Err(error) => return Err(error),
         };
         Ok(key.is_some_and(|key| {

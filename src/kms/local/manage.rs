@@ -227,7 +227,7 @@ impl LocalKms {
                     Ok(keyring) => page.keyrings.push(keyring),
                     // Deleted, or an owned key's.
                     Err(KmsError::NotFound { .. }) => {}
-                    Err(error @ KmsError::Record { .. }) => page.damaged.push(error),
+                    Err(error) if error.concerns_a_record() => page.damaged.push(error),
                     Err(error) => return Err(error),
                 }
                 if page.keyrings.len() + page.damaged.len() == limit {
