@@ -54,6 +54,10 @@ impl LocalKms {
     /// [`KmsError::WrongRoot`](crate::kms::KmsError::WrongRoot) before anything
     /// was written; the store's errors, after which the same call goes on.
     pub async fn import(&self, backup: &[u8], under: &RootKey) -> KmsResult<ImportReport> {
-        self.0.vault.import(backup, under).await
+        let imported = self.0.vault.import(backup, under).await;
+        // Also after an error some records may be others.
+        self.0.keys.forget_all();
+        self.0.aliases.forget_all();
+        imported
     }
 }

@@ -111,6 +111,12 @@ impl Stamp {
     pub(super) fn generation(&self) -> u64 {
         self.generation
     }
+
+    /// Whether one record came of the other by changes: not so where a backup
+    /// was restored between them.
+    pub(super) fn has_same_birth(&self, other: &Stamp) -> bool {
+        self.birth == other.birth
+    }
 }
 
 /// A record as it was read, open.
