@@ -123,7 +123,8 @@ impl LocalKms {
     /// # Errors
     /// [`KmsError::AlreadyExists`] and [`KmsError::InvalidAlias`] for the
     /// alias; [`KmsError::InvalidArgument`] and [`KmsError::LimitExceeded`] for
-    /// the rest; the store's errors. There is no new key then.
+    /// the rest; the store's errors. There is no new key then, unless the
+    /// error says that this is uncertain.
     pub async fn create_key(&self, request: CreateKey) -> KmsResult<Keyring> {
         let kms = &*self.0;
         if let Some(alias) = &request.alias {
@@ -155,9 +156,12 @@ impl LocalKms {
         if let Some(alias) = &request.alias
             && let Err(error) = kms.claim_alias(alias, &id).await
         {
-            // Nobody has seen it. If it cannot be deleted now, it stays, whole
-            // and without an alias.
-            let _ = kms.vault.delete(&key_name(&id), &stamp).await;
+            // Where the alias may be there all the same, others may use it, and
+            // the key stays. Else nobody has seen it; if it cannot be deleted
+            // now, it stays, whole and without an alias.
+            if !matches!(error, KmsError::Store(StoreError::Uncertain { .. })) {
+                let _ = kms.vault.delete(&key_name(&id), &stamp).await;
+            }
             return Err(error);
         }
         Ok(keyring)
