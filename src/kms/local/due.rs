@@ -1,6 +1,7 @@
 //! What becomes due: rotations, expiries and deletions.
 
 use std::io;
+use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::sync::mpsc::{self, RecvTimeoutError};
 use std::thread::{self, JoinHandle};
@@ -9,7 +10,7 @@ use std::time::{Duration, Instant};
 use super::import::parameters_name;
 use super::manage::PAGE;
 use super::usage::usage_name;
-use super::{Inner, LocalKms, MAX_ATTEMPTS, key_name};
+use super::{Inner, Loaded, LocalKms, MAX_ATTEMPTS, key_name};
 use crate::client::blocking;
 use crate::kms::error::{KmsError, KmsResult};
 use crate::kms::key::{KeyEntry, KeyRecord};
@@ -173,6 +174,7 @@ impl Inner {
         }
         let name = key_name(id);
         for _ in 0..MAX_ATTEMPTS {
+            let epoch = self.keys.epoch(&self.vault, self.clock.elapsed()).await?;
             let Some(stored) = self.vault.read::<KeyEntry>(&name).await? else {
                 return Ok(nothing);
             };
@@ -194,12 +196,18 @@ impl Inner {
                     None => return Ok(nothing),
                 }
             };
-            let written = self.vault.write(&name, &entry, Some(&stored.stamp)).await;
-            self.keys.forget(id);
-            match written {
-                Ok(_) => return Ok((arn, done)),
+            match self.vault.write(&name, &entry, Some(&stored.stamp)).await {
+                Ok(stamp) => {
+                    let written = Loaded::new(id, entry, stamp, known.usage.clone());
+                    self.keys.put(id, epoch, Arc::new(written));
+                    return Ok((arn, done));
+                }
                 Err(KmsError::Store(StoreError::Conflict { .. })) => {}
-                Err(error) => return Err(error),
+                Err(error) => {
+                    // It may have been written all the same.
+                    self.keys.forget(id);
+                    return Err(error);
+                }
             }
         }
         Err(KmsError::Busy {
