@@ -9,12 +9,14 @@ use super::super::disk::{Disk, Fate, Fault};
 use super::*;
 use crate::kms::store::StoreError;
 
-const FAULTS: [Fault; 5] = [
+const FAULTS: [Fault; 6] = [
     Fault::Fails(ErrorKind::Other),
     Fault::Fails(ErrorKind::StorageFull),
     Fault::Fails(ErrorKind::PermissionDenied),
     Fault::Lies,
     Fault::Half,
+    // Until the change is over.
+    Fault::Gone,
 ];
 /// More calls than any change makes.
 const MANY: usize = 2000;
