@@ -197,7 +197,10 @@ fn a_restored_backup_is_seen() {
         let report = wait(kms.import(&backup, &root())).unwrap();
         assert_eq!(report.restored, 1);
         clock.advance(Duration::from_secs(5));
-        assert_eq!([version(&kms), version(&other)], [1, 1]);
+        // When it is read, and from what was kept of it.
+        for _ in 0..2 {
+            assert_eq!([version(&kms), version(&other)], [1, 1]);
+        }
     }
 }
 

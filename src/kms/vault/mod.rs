@@ -349,7 +349,7 @@ impl Vault {
 
     /// Opens the root record again, with one call to the root key.
     pub(super) async fn contact_root(&self) -> KmsResult<()> {
-        self.refresh_root(true).await
+        self.refresh_root(true, None).await
     }
 
     /// Seals the root record under another root key. Nothing else is
@@ -362,7 +362,16 @@ impl Vault {
     pub(super) async fn change_root(&self, new: RootKey) -> KmsResult<()> {
         let unlocked = new.unlock_new(&self.backend)?;
         for _ in 0..MAX_ATTEMPTS {
-            self.reload().await?;
+            match self.reload().await {
+                // Perhaps it was changed to this one, and the answer was lost.
+                Err(error @ KmsError::WrongRoot { .. }) => {
+                    return match self.refresh_root(true, Some(&new)).await {
+                        Err(KmsError::WrongRoot { .. }) => Err(error),
+                        opened => opened,
+                    };
+                }
+                reloaded => reloaded?,
+            }
             let root = self.root();
             let content = root.content.next(root.content.store_keys.copy())?;
             let changed = self.write_root(&root, content, new.clone(), unlocked.clone());
@@ -390,10 +399,11 @@ impl Vault {
     /// Looks whether the root record has changed; only if it has, this asks
     /// the root key.
     async fn reload(&self) -> KmsResult<()> {
-        self.refresh_root(false).await
+        self.refresh_root(false, None).await
     }
 
-    async fn refresh_root(&self, always: bool) -> KmsResult<()> {
+    /// Opens the root record with the root key that is known, or another.
+    async fn refresh_root(&self, always: bool, other: Option<&RootKey>) -> KmsResult<()> {
         let held = self.root();
         let blob = read_blob(&*self.store, ROOT)
             .await?
@@ -401,7 +411,11 @@ impl Vault {
         if blob.version == held.version && !always {
             return Ok(());
         }
-        let root = Root::open(blob, &held.key, Some(&held.unlocked), &self.backend).await?;
+        let (key, ready) = match other {
+            Some(key) => (key, None),
+            None => (&held.key, Some(&held.unlocked)),
+        };
+        let root = Root::open(blob, key, ready, &self.backend).await?;
         let (found, seen) = (root.content.generation, held.content.generation);
         if root.content.store_id != self.store_id {
             return Err(KmsError::record(ROOT, RecordProblem::Damaged));
