@@ -260,7 +260,8 @@ fn aliases_have_rules() {
     )));
     let names = |of: &str| -> Vec<String> {
         let aliases = wait(kms.list_aliases(Some(of))).unwrap();
-        aliases.into_iter().map(|alias| alias.name).collect()
+        let names = aliases.aliases.into_iter();
+        names.map(|alias| alias.name).collect()
     };
     assert_eq!(names(&key.id), ["alias/A/b_c-9", "alias/awsome", &longest]);
 
@@ -270,12 +271,12 @@ fn aliases_have_rules() {
     clock.advance(DAY);
     wait(kms.update_alias("alias/awsome", &other.arn)).unwrap();
     assert_eq!(names("alias/awsome"), ["alias/awsome"]);
-    let alias = &wait(kms.list_aliases(Some(&other.id))).unwrap()[0];
+    let alias = &wait(kms.list_aliases(Some(&other.id))).unwrap().aliases[0];
     assert_eq!(alias.updated, alias.created + DAY);
     wait(kms.delete_alias("alias/awsome")).unwrap();
     assert!(is_not_found(wait(kms.delete_alias("alias/awsome"))));
     wait(kms.create_alias("alias/awsome", &key.id)).unwrap();
-    let alias = &wait(kms.list_aliases(Some(&key.id))).unwrap()[1];
+    let alias = &wait(kms.list_aliases(Some(&key.id))).unwrap().aliases[1];
     assert_eq!((alias.created, alias.updated), (clock.now(), clock.now()));
 
     // The name of a key that is gone is free before anybody cleans up.

@@ -18,7 +18,7 @@ impl LocalKms {
     ///
     /// # Errors
     /// [`KmsError::WrongRoot`](crate::kms::KmsError::WrongRoot) if somebody
-    /// else has changed it meanwhile;
+    /// else has changed it meanwhile, to another one than this;
     /// [`KmsError::Root`](crate::kms::KmsError::Root); the store's errors.
     pub async fn change_root(&self, root: RootKey) -> KmsResult<()> {
         let call = Call::new(Operation::ChangeRoot, "");
