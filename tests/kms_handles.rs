@@ -22,15 +22,16 @@ type Open = Box<dyn Fn() -> Store>;
 
 fn stores() -> Vec<Open> {
     let memory = MemoryStore::new();
-    let mut stores: Vec<Open> = vec![Box::new(move || Arc::new(memory.clone()))];
+    let in_memory: Open = Box::new(move || Arc::new(memory.clone()));
+    #[cfg(not(feature = "object-store"))]
+    return vec![in_memory];
     #[cfg(feature = "object-store")]
     {
         use waxseal::kms::store::ObjectBlobStore;
         let objects = Arc::new(object_store::memory::InMemory::new());
         let open = move || -> Store { Arc::new(ObjectBlobStore::new(objects.clone(), "kms")) };
-        stores.push(Box::new(open));
+        vec![in_memory, Box::new(open)]
     }
-    stores
 }
 
 fn root() -> RootKey {
