@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use waxseal::blocking::{Client, wait};
-use waxseal::kms::store::MemoryStore;
+use waxseal::kms::store::{BlobStore, Expected, MemoryStore};
 use waxseal::kms::{
     CreateKey, DataKeySpec, ImportOptions, ImportType, KeyState, KmsError, KmsResult, LocalKms,
     RootKey,
@@ -61,7 +61,8 @@ fn a_key_lives_rotates_and_dies() {
     clock.advance(DAY * 7);
     let gone = wait(kms.describe_key(&key.id)).unwrap_err();
     assert!(matches!(gone, KmsError::NotFound { .. }));
-    assert_eq!(wait(kms.run_due()).unwrap().deleted, [key.arn.clone()]);
+    let report = wait(kms.run_due()).unwrap();
+    assert_eq!(report.deleted, std::slice::from_ref(&key.arn));
     assert!(wait(kms.deleted_key(&key.id)).unwrap().is_some());
     assert!(wait(kms.list_aliases(None)).unwrap().aliases.is_empty());
 }
@@ -553,4 +554,63 @@ fn another_handles_changes_are_seen_in_time() {
     wait(two.tag(&key, &BTreeMap::from([("two".to_owned(), String::new())]))).unwrap();
     let tags = wait(two.describe_key(&key)).unwrap().tags;
     assert!(tags.contains_key("one") && tags.contains_key("two"));
+}
+
+/// Two copies of a store that both went on: in one the key was changed more
+/// often, in the other it was deleted.
+#[test]
+fn what_was_deleted_stays_deleted_in_every_copy() {
+    let ((one, clock), (other, _)) = (kms(), kms());
+    let root = RootKey::bytes(SecretBytes::from(vec![5; 32]));
+    let key = wait(one.create_key(CreateKey::new().alias("alias/a")))
+        .unwrap()
+        .id;
+    let copy = |from: &LocalKms, to: &LocalKms| {
+        let backup = wait(from.export(&root)).unwrap();
+        wait(to.import(&backup, &root)).unwrap()
+    };
+    copy(&one, &other);
+    for _ in 0..10 {
+        wait(other.rotate(&key)).unwrap();
+    }
+    wait(one.schedule_deletion(&key, Some(7))).unwrap();
+    clock.advance(DAY * 8);
+    assert_eq!(wait(one.run_due()).unwrap().deleted.len(), 1);
+
+    copy(&other, &one);
+    assert!(is_not_found(wait(one.describe_key(&key))));
+    assert!(wait(one.deleted_key(&key)).unwrap().is_some());
+    copy(&one, &other);
+    assert!(is_not_found(wait(other.describe_key(&key))));
+    assert!(wait(other.deleted_key(&key)).unwrap().is_some());
+    // A second time changes nothing.
+    assert_eq!(copy(&one, &other).restored, 0);
+}
+
+/// Counts that are damaged are no all-clear, stand in nobody's way, and are
+/// replaced by the next.
+#[test]
+fn damaged_counts_are_only_counts() {
+    let store = MemoryStore::new();
+    let root = RootKey::bytes(SecretBytes::from(vec![1; 32]));
+    let kms = wait(LocalKms::builder(store.clone(), root).open()).unwrap();
+    let key = wait(kms.create_key(CreateKey::new())).unwrap().id;
+    let context = EncryptionContext::new();
+    let wrap = || wait(kms.encrypt(&key, b"text", &context)).unwrap();
+    wrap();
+    wait(kms.flush_usage()).unwrap();
+    let name = format!("usage/{key}");
+    let blob = wait(store.read(&name)).unwrap().unwrap();
+    let cut = &blob.bytes[..blob.bytes.len() - 1];
+    wait(store.write(&name, cut, Expected::Version(&blob.version))).unwrap();
+
+    let unread = wait(kms.usage(&key)).unwrap_err();
+    assert!(matches!(unread, KmsError::Record { name: found, .. } if found == name));
+    let scheduled = wait(kms.schedule_deletion(&key, None)).unwrap();
+    assert!(scheduled.is_in_recent_use && scheduled.last_used.is_none());
+    wait(kms.cancel_deletion(&key)).unwrap();
+    wait(kms.enable_key(&key)).unwrap();
+    wrap();
+    wait(kms.flush_usage()).unwrap();
+    assert_eq!(wait(kms.usage(&key)).unwrap().versions[&1].wraps, 1);
 }

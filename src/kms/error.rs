@@ -105,7 +105,7 @@ pub enum KmsError {
     },
     /// The material is not what was imported before
     /// (`IncorrectKeyMaterialException`).
-    #[error("this is not the key material that the key '{key}' had")]
+    #[error("this is no key material that the key '{key}' has or had")]
     IncorrectKeyMaterial {
         /// The key's ARN.
         key: String,

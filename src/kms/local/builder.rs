@@ -20,6 +20,7 @@ const DEFAULT_MAX_STALENESS: Duration = Duration::from_secs(1);
 const DEFAULT_USAGE_FLUSH_INTERVAL: Duration = Duration::from_secs(5);
 
 /// Settings of a [`LocalKms`], and opening it.
+#[must_use]
 pub struct LocalKmsBuilder {
     store: Arc<dyn BlobStore>,
     root: RootKey,
@@ -45,21 +46,18 @@ impl LocalKmsBuilder {
 
     /// Whether an empty store is made into a KMS. On by default; off, opening
     /// one is [`KmsError::NoKms`](crate::kms::KmsError::NoKms).
-    #[must_use]
     pub fn create(mut self, create: bool) -> Self {
         self.create = create;
         self
     }
 
     /// The primitives.
-    #[must_use]
     pub fn crypto(mut self, backend: CryptoBackend) -> Self {
         self.backend = backend;
         self
     }
 
     /// Where time comes from: a test's own, for years in milliseconds.
-    #[must_use]
     pub fn clock(mut self, clock: impl Clock + 'static) -> Self {
         self.clock = Arc::new(clock);
         self
@@ -69,7 +67,6 @@ impl LocalKmsBuilder {
     /// disabled) may stay unseen: one second by default. So often at most, and
     /// only when keys are used, the store is asked whether anything changed.
     /// Zero asks with every call.
-    #[must_use]
     pub fn max_staleness(mut self, max_staleness: Duration) -> Self {
         self.max_staleness = max_staleness;
         self
@@ -77,7 +74,6 @@ impl LocalKmsBuilder {
 
     /// How often the counts of a key's usage are written: every five seconds
     /// by default. A crash loses that much of the counts.
-    #[must_use]
     pub fn usage_flush_interval(mut self, interval: Duration) -> Self {
         self.usage_flush_interval = interval;
         self

@@ -17,6 +17,7 @@ use crate::kms::time::Timestamp;
 
 /// What a new key is to be.
 #[derive(Clone, Debug, Default)]
+#[must_use]
 pub struct CreateKey {
     alias: Option<String>,
     description: String,
@@ -33,14 +34,12 @@ impl CreateKey {
     }
 
     /// Gives it an alias, which must be free.
-    #[must_use]
     pub fn alias(mut self, alias: impl Into<String>) -> Self {
         self.alias = Some(alias.into());
         self
     }
 
     /// At most 8,192 characters.
-    #[must_use]
     pub fn description(mut self, description: impl Into<String>) -> Self {
         self.description = description.into();
         self
@@ -48,14 +47,12 @@ impl CreateKey {
 
     /// Adds a tag: a key of 1 to 128 characters, a value of at most 256; at
     /// most 50 of them.
-    #[must_use]
     pub fn tag(mut self, key: impl Into<String>, value: impl Into<String>) -> Self {
         self.tags.insert(key.into(), value.into());
         self
     }
 
     /// Rotates it automatically, after so many days each: 90 to 2,560.
-    #[must_use]
     pub fn rotate_every(mut self, days: u16) -> Self {
         self.rotation_days = Some(days);
         self
@@ -63,7 +60,6 @@ impl CreateKey {
 
     /// A key whose material is [imported](LocalKms::import_key_material). It is
     /// [`PendingImport`](crate::kms::KeyState::PendingImport) until then.
-    #[must_use]
     pub fn external(mut self) -> Self {
         self.is_external = true;
         self

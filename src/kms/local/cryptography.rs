@@ -100,15 +100,15 @@ impl LocalKms {
         plaintext: &[u8],
         context: &EncryptionContext,
     ) -> KmsResult<Ciphertext> {
+        let call = Call::new(Operation::Encrypt, key).with_context(context);
         if plaintext.len() > MAX_PLAINTEXT_LENGTH {
-            return Err(KmsError::invalid(format!(
+            let too_long = KmsError::invalid(format!(
                 "at most {MAX_PLAINTEXT_LENGTH} bytes can be encrypted, not {}",
                 plaintext.len()
-            )));
+            ));
+            return self.0.settle(call, Err(too_long));
         }
-        let mut entropy = self.entropy(SALT_LENGTH)?;
-        let call = Call::new(Operation::Encrypt, key).with_context(context);
-        self.seal(call, &mut entropy, plaintext).await
+        self.seal(call, self.entropy(SALT_LENGTH), plaintext).await
     }
 
     /// Decrypts what a key of this KMS has encrypted, in the same context. The
@@ -152,9 +152,9 @@ impl LocalKms {
         let (_, used) = self
             .open(operation, blob, source_key, source_context)
             .await?;
-        let mut entropy = self.entropy(SALT_LENGTH)?;
         let call = Call::new(operation, destination_key).with_context(destination_context);
-        self.seal(call, &mut entropy, used.value.expose()).await
+        let entropy = self.entropy(SALT_LENGTH);
+        self.seal(call, entropy, used.value.expose()).await
     }
 
     /// Makes a data key, in the clear and under a key.
@@ -207,12 +207,18 @@ impl LocalKms {
         spec: DataKeySpec,
         context: &EncryptionContext,
     ) -> KmsResult<GeneratedKey> {
-        let length = spec.length()?;
-        let mut entropy = self.entropy(length + SALT_LENGTH)?;
-        let mut plaintext = SecretBytes::zeroed(length);
-        entropy.fill(plaintext.expose_mut())?;
         let call = Call::new(operation, key).with_context(context);
-        let ciphertext = self.seal(call, &mut entropy, plaintext.expose()).await?;
+        let drawn = spec.length().and_then(|length| {
+            let mut entropy = self.entropy(length + SALT_LENGTH)?;
+            let mut plaintext = SecretBytes::zeroed(length);
+            entropy.fill(plaintext.expose_mut())?;
+            Ok((entropy, plaintext))
+        });
+        let (entropy, plaintext) = match drawn {
+            Ok(drawn) => drawn,
+            Err(error) => return self.0.settle(call, Err(error)),
+        };
+        let ciphertext = self.seal(call, Ok(entropy), plaintext.expose()).await?;
         Ok(GeneratedKey {
             plaintext,
             ciphertext,
@@ -227,11 +233,16 @@ impl LocalKms {
     async fn seal(
         &self,
         call: Call<'_>,
-        entropy: &mut Entropy,
+        entropy: KmsResult<Entropy>,
         plaintext: &[u8],
     ) -> KmsResult<Ciphertext> {
-        let context = context_bytes(call.context)?;
-        let (loaded, used) = self.0.seal(call, entropy, &context, plaintext).await?;
+        let prepared = entropy.and_then(|entropy| Ok((entropy, context_bytes(call.context)?)));
+        let (mut entropy, context) = match prepared {
+            Ok(prepared) => prepared,
+            Err(error) => return self.0.settle(call, Err(error)),
+        };
+        let sealed = self.0.seal(call, &mut entropy, &context, plaintext);
+        let (loaded, used) = sealed.await?;
         Ok(Ciphertext {
             blob: used.value,
             key_arn: loaded.live()?.arn.clone(),

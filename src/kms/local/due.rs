@@ -53,10 +53,11 @@ impl LocalKms {
     /// # What a disk can still hold
     ///
     /// The record of a deleted key is replaced by a tombstone without material,
-    /// and the old one unlinked. A file system, an SSD, a snapshot or a backup
-    /// can still hold the old bytes; they are sealed under the store key, so
-    /// that [rotating](Self::rotate_store_key) that and destroying the old
-    /// root makes them worthless.
+    /// and the old one overwritten where it can be, and unlinked. A file system,
+    /// an SSD, a snapshot or a backup can still hold the old bytes. They are
+    /// sealed under the store key, and whoever has them, the root and a copy of
+    /// the store can read them: versions of the store key are never dropped.
+    /// Destroy backups and snapshots, or the root with all of the store.
     ///
     /// # Errors
     /// The store's, when the keys cannot be listed. A single key's failure is
@@ -140,6 +141,7 @@ impl DueReport {
 /// [`start_scheduler`](LocalKms::start_scheduler). Dropping it ends the thread,
 /// after what it is doing.
 #[derive(Debug)]
+#[must_use = "dropping it ends the thread"]
 pub struct Scheduler {
     kms: LocalKms,
     stop: Option<mpsc::Sender<()>>,

@@ -3,9 +3,10 @@
 //!
 //! Using a key is [`Inner::use_key`], changing one is [`Inner::change_key`], and
 //! telling about one is [`Inner::read_key`]; every other call goes through
-//! [`Inner::pass`]. Each call is admitted before, where it concerns a key, and
-//! settled after, whatever came of it. Who may do what, quotas and the audit
-//! trail belong into [`Call::admit`] and [`Call::settle`].
+//! [`Inner::pass`]. Each call is admitted before, by [`Call::enter`] and where it
+//! concerns a key by [`Call::admit`], and settled after by [`Call::settle`],
+//! whatever came of it: there belong who may do what, quotas and the audit
+//! trail.
 
 use std::future::Future;
 use std::sync::Arc;
@@ -100,6 +101,13 @@ impl<'a> Call<'a> {
         self
     }
 
+    /// Whether this caller may make such a call at all.
+    fn enter(&self) -> KmsResult<()> {
+        match self.principal {
+            Principal::Root | Principal::Kms => Ok(()),
+        }
+    }
+
     /// Whether this call may be made of this key now.
     fn admit(
         &self,
@@ -137,7 +145,10 @@ impl Inner {
         call: Call<'_>,
         work: impl Future<Output = KmsResult<T>>,
     ) -> KmsResult<T> {
-        let result = work.await;
+        let result = match call.enter() {
+            Ok(()) => work.await,
+            Err(refused) => Err(refused),
+        };
         self.settle(call, result)
     }
 

@@ -17,12 +17,14 @@ pub enum ImportType {
     /// Material that the key has or had: it comes back, or its expiry changes.
     Existing,
     /// New material: current at once where there was none before; else it
-    /// becomes current with the next [`rotate`](LocalKms::rotate).
+    /// becomes current with the next [`rotate`](LocalKms::rotate), in the place
+    /// of other new material that still waited for it.
     New,
 }
 
 /// How material is imported.
 #[derive(Clone, Copy, Debug, Default)]
+#[must_use]
 pub struct ImportOptions {
     import_type: Option<ImportType>,
     expires: Option<SystemTime>,
@@ -36,7 +38,6 @@ impl ImportOptions {
     }
 
     /// What the material is to the key.
-    #[must_use]
     pub fn import_type(mut self, import_type: ImportType) -> Self {
         self.import_type = Some(import_type);
         self
@@ -44,7 +45,6 @@ impl ImportOptions {
 
     /// Until when it may be used. The key is
     /// [`PendingImport`](crate::kms::KeyState::PendingImport) then.
-    #[must_use]
     pub fn expires(mut self, expires: SystemTime) -> Self {
         self.expires = Some(expires);
         self

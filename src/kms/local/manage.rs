@@ -4,9 +4,10 @@ use std::collections::BTreeMap;
 use std::time::{Duration, SystemTime};
 
 use super::gate::{Call, Change};
+use super::usage::KeyUsage;
 use super::{Inner, LocalKms, key_name, not_found};
 use crate::kms::alias::{self, KeySpec};
-use crate::kms::error::{KmsError, KmsResult};
+use crate::kms::error::{KmsError, KmsResult, RecordProblem};
 use crate::kms::key::{BackingKeyCause, DEFAULT_ROTATION_DAYS, DELETION_DAYS, KeyEntry};
 use crate::kms::keyring::{BackingKeyInfo, Keyring};
 use crate::kms::state::Operation;
@@ -41,8 +42,9 @@ pub struct ScheduledDeletion {
     pub date: SystemTime,
     /// When it was last used, if it ever was.
     pub last_used: Option<SystemTime>,
-    /// Whether that was within the last 30 days: see
-    /// [`usage`](LocalKms::usage) before you let it be deleted.
+    /// Whether that was within the last 30 days, or cannot be told because the
+    /// counts cannot be read: see [`usage`](LocalKms::usage) before you let it
+    /// be deleted.
     pub is_in_recent_use: bool,
 }
 
@@ -69,7 +71,8 @@ impl LocalKms {
     }
 
     /// The keys by their ids, from where a page before ended; customer and
-    /// service keys, and those that are to be deleted.
+    /// service keys, and those that are to be deleted. At most `limit` of them:
+    /// 1 to 1,000 (more is taken as 1,000, and none as 1).
     ///
     /// # Errors
     /// The store's errors. What a record cannot be read for is part of the
@@ -271,11 +274,12 @@ impl LocalKms {
             Ok(Change::Write((key, date, now)))
         });
         let ((id, key_arn), date, now) = scheduled.await?;
-        // A usage record that cannot be read must not hide what was done.
-        let usage = self.0.read_usage(&id).await.unwrap_or_default();
-        let last_used = usage.last_used();
-        let is_in_recent_use =
-            last_used.is_some_and(|used| Timestamp::from(used).plus(RECENT_USE) > now);
+        // A usage record that cannot be read must not hide what was done, and
+        // is no all-clear.
+        let usage = self.0.read_usage(&id).await;
+        let last_used = usage.as_ref().ok().and_then(KeyUsage::last_used);
+        let is_recent = |used| Timestamp::from(used).plus(RECENT_USE) > now;
+        let is_in_recent_use = usage.is_err() || last_used.is_some_and(is_recent);
         Ok(ScheduledDeletion {
             key_arn,
             date: date.into(),
@@ -321,6 +325,11 @@ impl Inner {
             let names = self.vault.list("keys/", last.as_deref(), PAGE).await?;
             for name in &names {
                 let id = name.trim_start_matches("keys/");
+                if !alias::is_id(id) {
+                    page.damaged
+                        .push(KmsError::record(name, RecordProblem::Damaged));
+                    continue;
+                }
                 let call = Call::new(Operation::DescribeKey, id);
                 match self.admit_key(call, Keyring::new).await {
                     Ok(keyring) => page.keyrings.push(keyring),

@@ -16,7 +16,7 @@ use super::gate::Direction;
 use super::{Call, Inner, Loaded, LocalKms, MAX_ATTEMPTS};
 use crate::kms::LOCAL_KMS_PROVIDER_ID;
 use crate::kms::alias::{ARN_PREFIX, is_id};
-use crate::kms::error::{KmsError, KmsResult};
+use crate::kms::error::{KmsError, KmsResult, RecordProblem};
 use crate::kms::seal::Sealed;
 use crate::kms::state::Operation;
 use crate::kms::store::StoreError;
@@ -229,7 +229,17 @@ impl Inner {
         }
         let name = usage_name(id);
         for _ in 0..MAX_ATTEMPTS {
-            let stored = self.vault.read::<Counts>(&name).await?;
+            let stored = match self.vault.read::<Counts>(&name).await {
+                Err(KmsError::Record {
+                    problem: RecordProblem::Damaged,
+                    ..
+                }) => {
+                    // The counts so far are lost, and the key is none the worse.
+                    self.vault.remove(&name).await?;
+                    None
+                }
+                read => read?,
+            };
             let (mut counts, stamp) = match stored {
                 Some(stored) => (stored.value, Some(stored.stamp)),
                 None => (Counts::default(), None),
@@ -294,7 +304,8 @@ impl LocalKms {
     /// by this one until now.
     ///
     /// # Errors
-    /// [`KmsError::NotFound`]; the store's errors.
+    /// [`KmsError::NotFound`]; [`KmsError::Record`] if the counts cannot be read
+    /// (the next that are written replace them); the store's errors.
     pub async fn usage(&self, key: &str) -> KmsResult<KeyUsage> {
         let call = Call::new(Operation::DescribeKey, key);
         let id = self.0.read_key(call, |record, _, _| record.id.clone());
@@ -318,7 +329,8 @@ impl LocalKms {
     /// So a pile of old messages says which backing keys are still needed.
     ///
     /// What is counted is what the messages say of themselves, and not
-    /// verified; a message that is inspected twice counts twice.
+    /// verified; a message that is inspected twice counts twice. It is no use
+    /// of the key, and does not change [`KeyUsage::last_used`].
     ///
     /// # Errors
     /// The store's errors.

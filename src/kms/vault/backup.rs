@@ -7,7 +7,9 @@ use serde::{Deserialize, Serialize};
 use super::envelope::{self, Content, NotOpened, SUPPORTED};
 use super::record::{BIRTH_LENGTH, Bytes, check_schema, decode, encode, new_birth, seal_record};
 use super::seen::Generation;
-use super::{Loaded, MAX_ATTEMPTS, RootKey, Vault, busy, check_record_name, is_conflict};
+use super::{
+    Loaded, MAX_ATTEMPTS, RootKey, Vault, busy, check_record_name, is_conflict, next_generation,
+};
 use crate::crypto::{Entropy, constant_time_eq};
 use crate::kms::error::{KmsError, KmsResult, RecordProblem};
 use crate::kms::store::{BlobVersion, Expected, StoreError};
@@ -109,8 +111,10 @@ impl Vault {
     /// where there is none of its name, an older generation, or a damaged one.
     /// Nothing is written before all of the backup is authentic.
     ///
-    /// What was deleted and left no trace comes back; to leave one, write a
-    /// tombstone instead of deleting.
+    /// A final record (by `is_final`, of a name and a payload: a tombstone) wins
+    /// over one that is not, whatever their generations: two copies of a store
+    /// that both went on count apart. What was deleted and left no trace comes
+    /// back.
     ///
     /// # Errors
     /// After one of the store's, some records may have been written; the same
@@ -119,6 +123,7 @@ impl Vault {
         &self,
         backup: &[u8],
         under: &RootKey,
+        is_final: impl Fn(&str, &[u8]) -> bool,
     ) -> KmsResult<ImportReport> {
         let opened = envelope::open(Content::Backup, backup, under, None, &self.backend).await;
         let opened = opened.map_err(|why| match why {
@@ -136,7 +141,7 @@ impl Vault {
         backup.check()?;
         let mut report = ImportReport::default();
         for entry in &backup.records {
-            match self.restore(entry).await? {
+            match self.restore(entry, &is_final).await? {
                 Restored::Written => report.restored += 1,
                 Restored::Unchanged => report.unchanged += 1,
                 Restored::Older => report.older += 1,
@@ -146,12 +151,16 @@ impl Vault {
         Ok(report)
     }
 
-    async fn restore(&self, entry: &Entry<'_>) -> KmsResult<Restored> {
+    async fn restore(
+        &self,
+        entry: &Entry<'_>,
+        is_final: &impl Fn(&str, &[u8]) -> bool,
+    ) -> KmsResult<Restored> {
         let name = entry.name;
         for _ in 0..MAX_ATTEMPTS {
-            let version = match self.compare(entry).await? {
+            let (version, least) = match self.compare(entry, is_final).await? {
                 Compared::Keep(outcome) => return Ok(outcome),
-                Compared::Replace(version) => version,
+                Compared::Replace(version, least) => (version, least),
             };
             let mut entropy = Entropy::draw(self.backend.random(), 32 + BIRTH_LENGTH)?;
             // A new birth: to those who have seen a newer generation of this
@@ -159,7 +168,7 @@ impl Vault {
             let birth = new_birth(&mut entropy)?;
             let root = self.root();
             let (key, payload) = (root.sealing_key(), entry.payload.0);
-            let generation = entry.generation;
+            let generation = entry.generation.max(least);
             let blob = seal_record(
                 &self.backend,
                 &mut entropy,
@@ -184,8 +193,13 @@ impl Vault {
     }
 
     /// Holds a backup's record against the store's.
-    async fn compare(&self, entry: &Entry<'_>) -> KmsResult<Compared> {
+    async fn compare(
+        &self,
+        entry: &Entry<'_>,
+        is_final: &impl Fn(&str, &[u8]) -> bool,
+    ) -> KmsResult<Compared> {
         let name = entry.name;
+        let ends = is_final(name, entry.payload.0);
         let seen = self.seen.get(name);
         // Before the read, so that what is found damaged is what is replaced.
         let listed = self.store.list(name, None, 1).await?;
@@ -193,8 +207,8 @@ impl Vault {
         let listed = listed.map(|listed| listed.version);
         let blob = match self.store.read(name).await {
             Ok(Some(blob)) => blob,
-            Ok(None) => return Ok(Compared::Replace(None)),
-            Err(StoreError::Damaged { .. }) => return Ok(Compared::Replace(listed)),
+            Ok(None) => return Ok(Compared::Replace(None, 0)),
+            Err(StoreError::Damaged { .. }) => return Ok(Compared::Replace(listed, 0)),
             Err(error) => return Err(error.into()),
         };
         let version = blob.version.clone();
@@ -204,23 +218,36 @@ impl Vault {
                 name: named,
                 problem,
             }) if named == name => match problem {
-                RecordProblem::Damaged => return Ok(Compared::Replace(Some(version))),
+                RecordProblem::Damaged => return Ok(Compared::Replace(Some(version), 0)),
                 RecordProblem::OlderGeneration { seen, .. } => {
-                    return Ok(if seen > entry.generation {
+                    return Ok(if seen > entry.generation && !ends {
                         Compared::Keep(Restored::Older)
                     } else {
-                        Compared::Replace(Some(version))
+                        let least = if ends { next_generation(seen)? } else { 0 };
+                        Compared::Replace(Some(version), least)
                     });
                 }
                 problem => return Err(KmsError::record(name, problem)),
             },
             Err(error) => return Err(error),
         };
-        Ok(match loaded.stamp.generation.cmp(&entry.generation) {
-            Ordering::Less => Compared::Replace(Some(version)),
+        let (generation, payload) = (loaded.stamp.generation, loaded.plain.payload());
+        match (is_final(name, payload), ends) {
+            (false, true) => {
+                return Ok(Compared::Replace(
+                    Some(version),
+                    next_generation(generation)?,
+                ));
+            }
+            (true, false) => return Ok(Compared::Keep(Restored::Older)),
+            (true, true) => return Ok(Compared::Keep(Restored::Unchanged)),
+            (false, false) => {}
+        }
+        Ok(match generation.cmp(&entry.generation) {
+            Ordering::Less => Compared::Replace(Some(version), 0),
             Ordering::Greater => Compared::Keep(Restored::Older),
             Ordering::Equal => {
-                let same = constant_time_eq(loaded.plain.payload(), entry.payload.0);
+                let same = constant_time_eq(payload, entry.payload.0);
                 Compared::Keep(if same {
                     Restored::Unchanged
                 } else {
@@ -243,8 +270,9 @@ enum Restored {
 enum Compared {
     /// The store's stays.
     Keep(Restored),
-    /// The store's, if there is one, is to be replaced.
-    Replace(Option<BlobVersion>),
+    /// The store's, if there is one, is to be replaced, by one of at least this
+    /// generation.
+    Replace(Option<BlobVersion>, u64),
 }
 
 fn unreadable(reason: impl Into<String>) -> KmsError {

@@ -60,9 +60,9 @@ pub use root_key::RootKey;
 use super::error::{KmsError, KmsResult, RecordProblem};
 use super::store::{Blob, BlobStore, BlobVersion, ChangeToken, Expected, StoreError, check_name};
 use crate::crypto::{CryptoBackend, Entropy};
+pub(super) use record::decode_payload;
 use record::{
-    BIRTH_LENGTH, Birth, Plain, Record, claimed_generation, decode_payload, encode_payload,
-    new_birth, seal_record,
+    BIRTH_LENGTH, Birth, Plain, Record, claimed_generation, encode_payload, new_birth, seal_record,
 };
 use root::{Root, RootContent};
 use root_key::Unlocked;

@@ -147,7 +147,7 @@ pub(super) fn encode_payload<T: Serialize>(value: &T) -> KmsResult<SecretBuffer>
 }
 
 /// The value of a payload.
-pub(super) fn decode_payload<'a, T: Deserialize<'a>>(
+pub(in crate::kms) fn decode_payload<'a, T: Deserialize<'a>>(
     payload: &'a [u8],
 ) -> Result<T, RecordProblem> {
     check_schema(payload)?;

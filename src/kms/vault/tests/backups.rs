@@ -15,7 +15,7 @@ fn export(vault: &Vault) -> Vec<u8> {
 }
 
 fn try_import(vault: &Vault, backup: &[u8]) -> KmsResult<ImportReport> {
-    block_on(vault.import(backup, &passphrase("backup")))
+    block_on(vault.import(backup, &passphrase("backup"), |_, _| false))
 }
 
 /// Restored, unchanged, older, diverged.
@@ -169,7 +169,8 @@ fn damaged_files_are_restored() {
         }
     }
     assert_eq!(damaged, 1);
-    let is_damaged = |error: KmsError| matches!(error, KmsError::Store(StoreError::Damaged { name, .. }) if name == "record-a");
+    let is_damaged =
+        |error: KmsError| matches!(error, KmsError::Record { name, .. } if name == "record-a");
     assert!(is_damaged(
         read(&vault, "record-a").map(|_| ()).unwrap_err()
     ));
@@ -238,21 +239,26 @@ fn wrong_keys_say_so() {
     ] {
         let backup = block_on(vault.export(&root)).unwrap();
         let changes = store.changes();
-        assert_eq!(reason(block_on(vault.import(&backup, &another))), text);
+        assert_eq!(
+            reason(block_on(vault.import(&backup, &another, |_, _| false))),
+            text
+        );
         assert_eq!(store.changes(), changes);
         remote.calls();
-        block_on(vault.import(&backup, &root)).unwrap();
+        block_on(vault.import(&backup, &root, |_, _| false)).unwrap();
         assert!(remote.calls() <= 1);
     }
     let backup = block_on(vault.export(&key(1))).unwrap();
     assert_eq!(
-        reason(block_on(vault.import(&backup, &passphrase("p")))),
+        reason(block_on(
+            vault.import(&backup, &passphrase("p"), |_, _| false)
+        )),
         "it was sealed under a key, and a passphrase was given"
     );
     let root = RootKey::provider(remote.clone());
     let backup = block_on(vault.export(&root)).unwrap();
     remote.fail(ProviderErrorKind::Unavailable);
-    let failed = block_on(vault.import(&backup, &root)).unwrap_err();
+    let failed = block_on(vault.import(&backup, &root, |_, _| false)).unwrap_err();
     assert!(matches!(failed, KmsError::Root(_)) && failed.is_retryable());
 }
 
@@ -274,7 +280,7 @@ fn every_bit_and_every_length_counts() {
     reason(try_import(&vault, &[&backup[..], &[0]].concat()));
     // A root record is no backup, under whatever key.
     let root = empty.bytes("root");
-    reason(block_on(vault.import(&root, &key(7))));
+    reason(block_on(vault.import(&root, &key(7), |_, _| false)));
     assert_eq!(empty.blobs(), before);
     let mut newer = backup;
     newer[8] = 2;

@@ -95,12 +95,14 @@ fn root_keys_that_are_none() {
             let opened = open_with(store, root.clone(), Creation::Never);
             assert!(invalid(opened.unwrap_err()));
         }
-        assert!(invalid(block_on(vault.import(&backup, &root)).unwrap_err()));
+        assert!(invalid(
+            block_on(vault.import(&backup, &root, |_, _| false)).unwrap_err()
+        ));
     }
     // What is there opens at its own cost.
     let root = cost(0, 0, 0);
     assert!(open_with(&of_passphrase, root.clone(), Creation::Never).is_ok());
-    assert!(block_on(vault.import(&backup, &root)).is_ok());
+    assert!(block_on(vault.import(&backup, &root, |_, _| false)).is_ok());
 }
 
 #[test]
