@@ -61,7 +61,8 @@ fn a_key_lives_rotates_and_dies() {
     clock.advance(DAY * 7);
     let gone = wait(kms.describe_key(&key.id)).unwrap_err();
     assert!(matches!(gone, KmsError::NotFound { .. }));
-    assert_eq!(wait(kms.run_due()).unwrap().deleted, [key.arn.clone()]);
+    let deleted = wait(kms.run_due()).unwrap().deleted;
+    assert_eq!(deleted, std::slice::from_ref(&key.arn));
     assert!(wait(kms.deleted_key(&key.id)).unwrap().is_some());
     assert!(wait(kms.list_aliases(None)).unwrap().is_empty());
 }
