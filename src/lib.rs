@@ -26,6 +26,7 @@
 //! | look at a message without a key | [`inspect`] |
 //! | choose a suite, a policy, limits | [`ClientBuilder`] |
 //! | hold keys | [`RawAesProvider`], [`MultiProvider`], or your own [`KeyProvider`] |
+//! | have keys managed: rotated, disabled, deleted | the embedded KMS, [`kms::LocalKms`] |
 //! | know what went wrong | [`Error`] |
 //!
 //! # Safe by default

@@ -64,7 +64,7 @@ fn a_key_lives_rotates_and_dies() {
     let deleted = wait(kms.run_due()).unwrap().deleted;
     assert_eq!(deleted, std::slice::from_ref(&key.arn));
     assert!(wait(kms.deleted_key(&key.id)).unwrap().is_some());
-    assert!(wait(kms.list_aliases(None)).unwrap().is_empty());
+    assert!(wait(kms.list_aliases(None)).unwrap().aliases.is_empty());
 }
 
 fn is_invalid<T>(result: KmsResult<T>) -> bool {
@@ -141,7 +141,7 @@ fn more_keys_than_the_store_lists_at_once() {
     }
     let page = wait(kms.list_keys(None, 1000)).unwrap();
     assert_eq!((page.keyrings.len(), page.next), (501, None));
-    assert_eq!(wait(kms.list_aliases(None)).unwrap().len(), 501);
+    assert_eq!(wait(kms.list_aliases(None)).unwrap().aliases.len(), 501);
     for key in &page.keyrings {
         wait(kms.schedule_deletion(&key.id, None)).unwrap();
     }
@@ -261,7 +261,8 @@ fn aliases_have_rules() {
     )));
     let names = |of: &str| -> Vec<String> {
         let aliases = wait(kms.list_aliases(Some(of))).unwrap();
-        aliases.into_iter().map(|alias| alias.name).collect()
+        let names = aliases.aliases.into_iter();
+        names.map(|alias| alias.name).collect()
     };
     assert_eq!(names(&key.id), ["alias/A/b_c-9", "alias/awsome", &longest]);
 
@@ -271,12 +272,12 @@ fn aliases_have_rules() {
     clock.advance(DAY);
     wait(kms.update_alias("alias/awsome", &other.arn)).unwrap();
     assert_eq!(names("alias/awsome"), ["alias/awsome"]);
-    let alias = &wait(kms.list_aliases(Some(&other.id))).unwrap()[0];
+    let alias = &wait(kms.list_aliases(Some(&other.id))).unwrap().aliases[0];
     assert_eq!(alias.updated, alias.created + DAY);
     wait(kms.delete_alias("alias/awsome")).unwrap();
     assert!(is_not_found(wait(kms.delete_alias("alias/awsome"))));
     wait(kms.create_alias("alias/awsome", &key.id)).unwrap();
-    let alias = &wait(kms.list_aliases(Some(&key.id))).unwrap()[1];
+    let alias = &wait(kms.list_aliases(Some(&key.id))).unwrap().aliases[1];
     assert_eq!((alias.created, alias.updated), (clock.now(), clock.now()));
 
     // The name of a key that is gone is free before anybody cleans up.

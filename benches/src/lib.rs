@@ -120,6 +120,12 @@ impl Session {
         self.depth != Depth::Nothing
     }
 
+    /// Whether the command line asks for this.
+    pub fn wants(&self, name: &str) -> bool {
+        let chosen = |filter: &String| name.contains(filter.as_str());
+        self.filter.iter().all(chosen)
+    }
+
     /// Lets the contenders take turns. `None` where the command line leaves
     /// this out.
     pub fn measure<S>(
@@ -128,8 +134,7 @@ impl Session {
         shared: &mut S,
         contenders: &mut [Contender<'_, S>],
     ) -> Option<Measured> {
-        let chosen = |filter: &String| name.contains(filter.as_str());
-        if !self.filter.iter().all(chosen) {
+        if !self.wants(name) {
             return None;
         }
         let (budget, least) = match self.depth {
@@ -228,7 +233,8 @@ pub struct Spread {
 }
 
 impl Spread {
-    fn of(mut values: Vec<f64>) -> Self {
+    /// Those of these values.
+    pub fn of(mut values: Vec<f64>) -> Self {
         values.sort_by(f64::total_cmp);
         let count = values.len();
         let at = |index: usize| values.get(index).copied().unwrap_or(f64::NAN);

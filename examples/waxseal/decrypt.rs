@@ -4,7 +4,7 @@ use std::ffi::OsStr;
 use std::io;
 use std::path::{Path, PathBuf};
 
-use waxseal::{Client, Error};
+use waxseal::{Client, DecryptionDetails, Error};
 
 use crate::context::ContextOptions;
 use crate::failure::{Action, Failure, say};
@@ -54,6 +54,13 @@ pub(crate) struct Args {
     /// authentic; and a signed message on its way to standard output.
     #[arg(long, value_name = "BYTES")]
     max_buffered: Option<usize>,
+
+    /// Say which key opened the message
+    ///
+    /// Of a local key also the version: a rotation adds one, and every one
+    /// opens what was encrypted under it.
+    #[arg(short, long)]
+    verbose: bool,
 }
 
 pub(crate) fn run(args: &Args) -> Result<(), Failure> {
@@ -63,7 +70,7 @@ pub(crate) fn run(args: &Args) -> Result<(), Failure> {
     let destination = Destination::choose(args.out.as_deref(), &args.input, without_extension)?;
     destination.refuse_input(&input)?;
     for file in keys.files() {
-        destination.refuse_key_file(file)?;
+        destination.refuse_key_file(&file)?;
     }
 
     let mut builder = Client::builder(keys.load()?).commitment_policy(args.policy.policy);
@@ -81,6 +88,7 @@ pub(crate) fn run(args: &Args) -> Result<(), Failure> {
     input.tell_if_terminal();
     input.show_progress(&output);
     let failed = |error| Failure::read(ACTION, &name, error);
+    let opened_by;
     if is_stream && !args.allow_unverified {
         let opened = client.decrypt_reader(&mut input, &context);
         let reader = match opened {
@@ -89,6 +97,7 @@ pub(crate) fn run(args: &Args) -> Result<(), Failure> {
         };
         let signed = reader.header().is_some_and(|header| header.is_signed());
         let failed = |error| held_back(signed, &name, error);
+        opened_by = reader.details().map(describe);
         output.copy_from(reader, failed)?;
     } else {
         // A file gets its name only when the signature has been verified.
@@ -101,10 +110,29 @@ pub(crate) fn run(args: &Args) -> Result<(), Failure> {
             say("warning: the signature is verified at the end; \
                  trust the output only if the exit code is 0");
         }
+        opened_by = reader.details().map(describe);
         output.copy_from(reader, failed)?;
     }
     input.end_progress();
-    output.commit()
+    output.commit()?;
+    keys.finish();
+    if args.verbose
+        && let Some(opened) = opened_by
+    {
+        say(&opened);
+    }
+    Ok(())
+}
+
+fn describe(details: &DecryptionDetails) -> String {
+    match &details.key_version {
+        Some(version) => format!("opened by the key {}, version {version}", details.key),
+        None => format!(
+            "opened by the key '{}' ({})",
+            details.key,
+            details.provider.label()
+        ),
+    }
 }
 
 /// What the reader of a message met that is held back if it is signed.

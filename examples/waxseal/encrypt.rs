@@ -67,7 +67,7 @@ pub(crate) fn run(args: &Args) -> Result<(), Failure> {
     destination.refuse_terminal()?;
     destination.refuse_input(&input)?;
     for file in keys.files() {
-        destination.refuse_key_file(file)?;
+        destination.refuse_key_file(&file)?;
     }
     let mut output = destination.create(Contents::Message)?;
 
@@ -92,7 +92,9 @@ pub(crate) fn run(args: &Args) -> Result<(), Failure> {
         Failure::read(ACTION, &name, error)
     })?;
     input.end_progress();
-    output.commit()
+    output.commit()?;
+    keys.finish();
+    Ok(())
 }
 
 /// The suite, which the policy must allow: found out before a key is made.

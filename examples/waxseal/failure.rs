@@ -4,7 +4,11 @@ use std::fmt;
 use std::io::{self, Write};
 use std::process::ExitCode;
 
-use waxseal::{CommitmentPolicy, Error, FormatError, ProviderErrorKind, UnwrapFailures};
+use waxseal::kms::store::StoreError;
+use waxseal::kms::{KeyState, KmsError, RecordProblem};
+use waxseal::{
+    CommitmentPolicy, Error, FormatError, ProviderError, ProviderErrorKind, UnwrapFailures,
+};
 
 /// What a run was doing with a message when the library refused it.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -97,6 +101,19 @@ impl Failure {
         }
     }
 
+    /// What the embedded KMS refused; `what` begins with "cannot".
+    pub(crate) fn kms(what: impl fmt::Display, error: &KmsError) -> Self {
+        let mut text = format!("{what}: {error}");
+        if let Some(hint) = kms_hint(error) {
+            text.push_str("; ");
+            text.push_str(hint);
+        }
+        Failure {
+            code: kms_code(error),
+            text: Some(text),
+        }
+    }
+
     /// Adds what to do about it.
     pub(crate) fn with_hint(mut self, hint: &str) -> Self {
         if let Some(text) = &mut self.text {
@@ -146,8 +163,76 @@ fn code(action: Action, error: &Error) -> Code {
         }
         Error::PlaintextBoundExceeded { .. } | Error::Random(_) => Code::Io,
         Error::Provider(error) if error.kind() == ProviderErrorKind::Random => Code::Io,
+        error => of_kms(error).map_or(Code::Message, kms_code),
+    }
+}
+
+/// The embedded KMS's error that is behind it.
+fn of_kms(error: &Error) -> Option<&KmsError> {
+    match error {
+        Error::Provider(error) => source(error),
+        Error::Unwrap(failures) => failures
+            .iter()
+            .flat_map(|failure| &failure.causes)
+            .find_map(source),
+        _ => None,
+    }
+}
+
+fn source(error: &ProviderError) -> Option<&KmsError> {
+    std::error::Error::source(error)?.downcast_ref()
+}
+
+fn kms_code(error: &KmsError) -> Code {
+    match error {
+        KmsError::AlreadyExists { .. }
+        | KmsError::InvalidAlias { .. }
+        | KmsError::InvalidArgument { .. }
+        | KmsError::LimitExceeded { .. }
+        | KmsError::Unsupported { .. } => Code::Usage,
+        KmsError::Store(
+            StoreError::Damaged { .. }
+            | StoreError::NewerFormat { .. }
+            | StoreError::TooLarge { .. },
+        ) => Code::Message,
+        KmsError::Busy { .. } | KmsError::NoKms | KmsError::Random(_) | KmsError::Store(_) => {
+            Code::Io
+        }
         _ => Code::Message,
     }
+}
+
+fn kms_hint(error: &KmsError) -> Option<&'static str> {
+    Some(match error {
+        KmsError::NotFound { .. } => {
+            "`waxseal keys list` shows the keys of a store; one is named by its id, or as alias/NAME"
+        }
+        KmsError::Disabled { .. } => "`waxseal keys enable` allows its use again",
+        KmsError::InvalidState {
+            state: KeyState::PendingDeletion,
+            ..
+        } => "`waxseal keys cancel-deletion` keeps it, and then `waxseal keys enable` is needed",
+        KmsError::InvalidState { .. } => "`waxseal keys describe` shows its state",
+        KmsError::VersionCutOff { .. } => "somebody has cut that version off",
+        KmsError::WrongRoot { .. } => {
+            "a store opens with what it was made with: its key file, or a passphrase \
+             (--passphrase, --passphrase-file FILE, WAXSEAL_PASSPHRASE)"
+        }
+        KmsError::Record {
+            problem: RecordProblem::NewerFormat { .. },
+            ..
+        }
+        | KmsError::Store(StoreError::NewerFormat { .. }) => "use a newer version of this program",
+        KmsError::Record { .. } | KmsError::Store(StoreError::Damaged { .. }) => {
+            "the store's other records are not concerned; `waxseal keys import` of a backup \
+             brings a damaged one back"
+        }
+        KmsError::NoKms | KmsError::Store(StoreError::NotAStore { .. }) => {
+            "`waxseal keys create` makes a store, and so does a first `waxseal encrypt`"
+        }
+        KmsError::Store(StoreError::Locked { .. }) => "see whether another run hangs",
+        _ => return None,
+    })
 }
 
 fn hint(action: Action, error: &Error) -> Option<String> {
@@ -173,20 +258,28 @@ fn hint(action: Action, error: &Error) -> Option<String> {
         Error::ContextKeyNotInMessage { .. } => {
             "`waxseal inspect` shows the context that it holds".into()
         }
-        Error::Unwrap(failures) => unwrap_hint(failures).into(),
+        Error::Unwrap(failures) => unwrap_hint(error, failures).into(),
+        Error::Provider(_) => of_kms(error).and_then(kms_hint)?.into(),
         Error::BufferLimit { .. } => "--max-buffered sets another limit".into(),
         _ => return None,
     })
 }
 
-fn unwrap_hint(failures: &UnwrapFailures) -> &'static str {
+fn unwrap_hint(error: &Error, failures: &UnwrapFailures) -> &'static str {
+    let refused = of_kms(error);
+    if let Some(KmsError::NotFound { .. }) = refused {
+        return "the key was deleted, or is in another store: give its --store or --key";
+    }
+    if let Some(hint) = refused.and_then(kms_hint) {
+        return hint;
+    }
     let tried = failures
         .iter()
         .flat_map(|failure| &failure.causes)
         .any(|cause| cause.kind() != ProviderErrorKind::NotConfigured);
     if tried {
-        "the key file is another one, or the message was changed"
+        "the key is another one, or the message was changed"
     } else {
-        "give a --key whose namespace and name are those that `waxseal inspect` shows"
+        "give the --key or the --store that it was encrypted with: `waxseal inspect` shows which"
     }
 }

@@ -6,6 +6,8 @@ use std::fs::{self, File, Metadata, Permissions};
 use std::io::{self, IsTerminal, Read, Write};
 use std::path::{Path, PathBuf};
 
+use waxseal::SecretBytes;
+
 use crate::failure::{Action, Failure, say};
 use crate::interrupt::Unfinished;
 use crate::progress::Progress;
@@ -361,6 +363,34 @@ pub(crate) fn create_private(path: &Path, bytes: &[u8]) -> io::Result<()> {
     unfinished.file.as_file().sync_all()?;
     unfinished.file.persist_noclobber(path)?;
     sync_folder(path)
+}
+
+/// Makes a folder, and those above it, for this user only.
+pub(crate) fn make_private_folder(folder: &Path) -> io::Result<()> {
+    let mut builder = fs::DirBuilder::new();
+    builder.recursive(true);
+    #[cfg(unix)]
+    std::os::unix::fs::DirBuilderExt::mode(&mut builder, 0o700);
+    builder.create(folder)
+}
+
+/// Reads a secret, and of what is longer than `longest` bytes no more than
+/// tells that it is.
+pub(crate) fn read_secret(path: &Path, longest: usize) -> io::Result<SecretBytes> {
+    let mut bytes = vec![0; longest + 1];
+    let mut length = 0;
+    let mut file = File::open(path)?;
+    while length < bytes.len() {
+        match file.read(&mut bytes[length..]) {
+            Ok(0) => break,
+            Ok(read) => length += read,
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            Err(error) => return Err(error),
+        }
+    }
+    bytes.truncate(length);
+    // Wipes the vector.
+    Ok(SecretBytes::from(bytes))
 }
 
 /// An empty file beside `path`, to be renamed to it.

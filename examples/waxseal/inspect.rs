@@ -5,6 +5,7 @@ use std::io::{self, Read, Write};
 use std::path::PathBuf;
 
 use serde_json::{Value, json};
+use waxseal::kms::LOCAL_KMS_PROVIDER_ID;
 use waxseal::{ContentLayout, EncryptedDataKey, Error, UnverifiedHeader};
 
 use crate::failure::{Action, Failure};
@@ -157,6 +158,9 @@ fn edk_text(edk: &EncryptedDataKey) -> String {
         return format!("raw AES, namespace {provider:?}, name {name:?}, {length} bytes");
     }
     match printable(edk.key_info()) {
+        Some(key) if provider == LOCAL_KMS_PROVIDER_ID => {
+            format!("local key {key:?}, {length} bytes")
+        }
         Some(info) => format!("provider {provider:?}, key info {info:?}, {length} bytes"),
         None => format!(
             "provider {provider:?}, key info {} (hex), {length} bytes",

@@ -1,4 +1,5 @@
-//! Unfinished files: none stays behind, also when the run is interrupted.
+//! Unfinished files, and a terminal without echo: neither stays behind, also
+//! when the run is interrupted.
 
 use std::io;
 use std::path::PathBuf;
@@ -45,6 +46,62 @@ fn lock() -> MutexGuard<'static, Vec<PathBuf>> {
     UNFINISHED.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
+/// A terminal that does not show what is typed, from before something is asked
+/// on. It does again when this is dropped, and when a signal ends the program.
+pub(crate) struct SilentTerminal(());
+
+impl SilentTerminal {
+    pub(crate) fn start() -> io::Result<Self> {
+        #[cfg(unix)]
+        {
+            signals::watch();
+            terminal::silence()?;
+        }
+        Ok(SilentTerminal(()))
+    }
+}
+
+impl Drop for SilentTerminal {
+    fn drop(&mut self) {
+        #[cfg(unix)]
+        terminal::restore();
+    }
+}
+
+#[cfg(unix)]
+mod terminal {
+    use std::fs::File;
+    use std::io;
+    use std::sync::{Mutex, PoisonError};
+
+    use rustix::termios::{LocalModes, OptionalActions, Termios, tcgetattr, tcsetattr};
+
+    static KEPT: Mutex<Option<(File, Termios)>> = Mutex::new(None);
+
+    pub(super) fn silence() -> io::Result<()> {
+        let terminal = File::open("/dev/tty")?;
+        let settings = tcgetattr(&terminal)?;
+        let mut silent = settings.clone();
+        // Ctrl-C is a character then, which rpassword knows.
+        silent
+            .local_modes
+            .remove(LocalModes::ECHO | LocalModes::ISIG);
+        // Held meanwhile, so that no signal comes between the two.
+        let mut kept = KEPT.lock().unwrap_or_else(PoisonError::into_inner);
+        tcsetattr(&terminal, OptionalActions::Now, &silent)?;
+        *kept = Some((terminal, settings));
+        Ok(())
+    }
+
+    pub(super) fn restore() {
+        let mut kept = KEPT.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some((terminal, settings)) = kept.take() {
+            // Where the terminal is gone, so are its settings.
+            let _ = tcsetattr(&terminal, OptionalActions::Now, &settings);
+        }
+    }
+}
+
 #[cfg(unix)]
 mod signals {
     use std::sync::Once;
@@ -75,6 +132,7 @@ mod signals {
             for path in unfinished.iter() {
                 let _ = std::fs::remove_file(path);
             }
+            super::terminal::restore();
             // The program ends by the signal, so that a shell's script ends too.
             let _ = emulate_default_handler(signal);
         }

@@ -1,16 +1,16 @@
 //! KEYSPECs: which keys a run uses, and where they come from.
 
-use std::fs::File;
-use std::io::{self, Read};
 use std::path::{Path, PathBuf};
 use std::str::FromStr;
 use std::sync::Arc;
 
-use waxseal::{InvalidRawAesKey, KeyProvider, MultiProvider, RawAesProvider, SecretBytes};
+use waxseal::blocking::wait;
+use waxseal::{InvalidRawAesKey, KeyProvider, MultiProvider, RawAesProvider};
 
 use crate::default_key;
 use crate::failure::Failure;
-use crate::files::quoted;
+use crate::files::{quoted, read_secret};
+use crate::store::{self, DEFAULT_ALIAS, Place, StoreOptions, Stores};
 
 /// The longest AES key, in bytes.
 const LONGEST: usize = 32;
@@ -18,89 +18,189 @@ const LONGEST: usize = 32;
 /// The options that name keys.
 #[derive(clap::Args)]
 pub(crate) struct KeyOptions {
-    /// A key, as raw-aes:NAMESPACE:NAME:FILE; may be given several times
+    /// A key, as local:DIR[:ALIAS] or raw-aes:NAMESPACE:NAME:FILE; may be given
+    /// several times
     ///
-    /// FILE holds the key itself: exactly 16, 24 or 32 bytes, as `waxseal
-    /// keygen` makes it. NAMESPACE and NAME are yours to choose and may not
-    /// hold a colon; they stand in the message, in the clear, and say which key
-    /// opens it, so decrypting needs the same ones.
+    /// local:DIR[:ALIAS] is a key of the store in the folder DIR, by its alias,
+    /// `alias/` and a name (see `waxseal keys --help`). Without ALIAS it is
+    /// alias/default, which encrypting makes, and the store too, where there is
+    /// none yet. Decrypting opens under any key of the store, whatever ALIAS
+    /// says, and makes nothing. DIR may hold colons; where what follows its
+    /// last one begins with `alias/`, give ALIAS too.
+    ///
+    /// raw-aes:NAMESPACE:NAME:FILE is a key in a file: exactly 16, 24 or 32
+    /// bytes, as `waxseal keygen` makes it. NAMESPACE and NAME are yours to
+    /// choose and may not hold a colon; they stand in the message, in the
+    /// clear, and say which key opens it, so decrypting needs the same ones.
     ///
     /// Encrypting with several keys gives a message that each of them alone
     /// opens. Decrypting takes the first that fits.
     ///
-    /// Without --key the default key is used, which the first `waxseal encrypt`
-    /// makes: `waxseal/default.key` in your data folder, or the file that the
-    /// variable WAXSEAL_DEFAULT_KEY names.
-    #[arg(long = "key", value_name = "KEYSPEC")]
+    /// Without --key it is alias/default of the store that --store names.
+    /// Decrypting without both also tries the key file of earlier versions,
+    /// `waxseal/default.key` in your data folder or what the variable
+    /// WAXSEAL_DEFAULT_KEY names, where there is one.
+    #[arg(long = "key", value_name = "KEYSPEC", conflicts_with = "store")]
     specs: Vec<String>,
+
+    #[command(flatten)]
+    store: StoreOptions,
 }
 
 impl KeyOptions {
     /// Reads the KEYSPECs, and no file yet.
-    pub(crate) fn parse(&self) -> Result<Keys, Failure> {
+    pub(crate) fn parse(&self) -> Result<Keys<'_>, Failure> {
         let specs: Vec<KeySpec> = self
             .specs
             .iter()
             .map(|text| text.parse())
             .collect::<Result<_, _>>()?;
-        if specs.is_empty() {
-            return Ok(Keys::Default(default_key::place()?));
-        }
-        Ok(Keys::Named(specs))
+        let chosen = if specs.is_empty() {
+            Chosen::Default {
+                place: self.store.place()?,
+                is_named: self.store.store.is_some(),
+            }
+        } else {
+            Chosen::Named(specs)
+        };
+        Ok(Keys {
+            chosen,
+            options: &self.store,
+            stores: Stores::new(&self.store),
+        })
     }
 }
 
-/// The keys of a run.
-pub(crate) enum Keys {
-    /// None was named.
-    Default(PathBuf),
+/// The keys of a run, and the stores that they are in.
+pub(crate) struct Keys<'a> {
+    chosen: Chosen,
+    options: &'a StoreOptions,
+    stores: Stores<'a>,
+}
+
+enum Chosen {
+    /// No key was named; the store may have been.
+    Default { place: Place, is_named: bool },
     /// In the order of the command line; at least one.
     Named(Vec<KeySpec>),
 }
 
-impl Keys {
-    /// The files that hold keys.
-    pub(crate) fn files(&self) -> Vec<&Path> {
-        match self {
-            Keys::Default(file) => vec![file],
-            Keys::Named(specs) => specs.iter().filter_map(KeySpec::file).collect(),
-        }
+impl Keys<'_> {
+    /// The files that hold secrets.
+    pub(crate) fn files(&self) -> Vec<PathBuf> {
+        let mut files: Vec<PathBuf> = match &self.chosen {
+            Chosen::Default { place, .. } => {
+                let own = Some(place.key_file.clone());
+                own.into_iter().chain(default_key::find()).collect()
+            }
+            Chosen::Named(specs) => specs.iter().map(|spec| spec.file().to_owned()).collect(),
+        };
+        files.extend(self.options.passphrase_file().map(PathBuf::from));
+        files
     }
 
     /// Loads them to encrypt: the first generates, the others wrap too. Makes
-    /// the default key where it is asked for and not there yet.
+    /// the default key, and its store, where they are asked for and not there.
     pub(crate) fn load_or_make(&self) -> Result<Arc<dyn KeyProvider>, Failure> {
-        if let Keys::Default(file) = self {
-            default_key::make_once(file)?;
+        match &self.chosen {
+            Chosen::Default { place, .. } => {
+                default_key::warn_if_named();
+                self.local_to_encrypt(place, None)
+            }
+            Chosen::Named(specs) => all(specs.iter().map(|spec| match spec {
+                KeySpec::Local { place, alias } => self.local_to_encrypt(place, alias.as_deref()),
+                KeySpec::RawAes {
+                    namespace,
+                    name,
+                    file,
+                } => load_raw_aes(namespace, name, file),
+            })),
         }
-        self.load()
     }
 
     /// Loads them to decrypt: the first that fits.
     pub(crate) fn load(&self) -> Result<Arc<dyn KeyProvider>, Failure> {
-        match self {
-            Keys::Default(file) => default_key::load(file),
-            Keys::Named(specs) => {
-                let mut providers = specs.iter().map(KeySpec::load);
-                let first = providers
-                    .next()
-                    .unwrap_or_else(|| Err(Failure::usage("no key was given")))?;
-                if specs.len() == 1 {
-                    return Ok(first);
+        match &self.chosen {
+            Chosen::Default { place, is_named } => {
+                let earlier = default_key::find().filter(|_| !is_named);
+                let Some(file) = earlier else {
+                    return self.local_to_decrypt(place);
+                };
+                let earlier = default_key::load(&file);
+                if !self.stores.is_there(place)? {
+                    return earlier;
                 }
-                let mut all = MultiProvider::new(first);
-                for provider in providers {
-                    all = all.with(provider?);
-                }
-                Ok(Arc::new(all))
+                all([self.local_to_decrypt(place), earlier])
             }
+            Chosen::Named(specs) => all(specs.iter().map(|spec| match spec {
+                KeySpec::Local { place, .. } => self.local_to_decrypt(place),
+                KeySpec::RawAes {
+                    namespace,
+                    name,
+                    file,
+                } => load_raw_aes(namespace, name, file),
+            })),
         }
     }
+
+    /// Ends a run that used them and went well.
+    pub(crate) fn finish(&self) {
+        self.stores.count_uses();
+    }
+
+    /// An alias that is named must be there; the default one is made.
+    fn local_to_encrypt(
+        &self,
+        place: &Place,
+        alias: Option<&str>,
+    ) -> Result<Arc<dyn KeyProvider>, Failure> {
+        let kms = match alias {
+            None => self.stores.open_or_make(place)?,
+            Some(_) => self.stores.open(place)?,
+        };
+        store::run_due(&kms);
+        let found = match alias {
+            None => store::make_default_key(&kms),
+            Some(alias) => wait(kms.resolve(alias)).map(drop),
+        };
+        found.map_err(|error| {
+            let store = quoted(&place.folder);
+            Failure::kms(format_args!("cannot use the store {store}"), &error)
+        })?;
+        Ok(Arc::new(kms.provider(alias.unwrap_or(DEFAULT_ALIAS))))
+    }
+
+    fn local_to_decrypt(&self, place: &Place) -> Result<Arc<dyn KeyProvider>, Failure> {
+        let kms = self.stores.open(place)?;
+        Ok(Arc::new(kms.provider(DEFAULT_ALIAS).opening_any_key()))
+    }
+}
+
+/// One provider of them all.
+fn all(
+    providers: impl IntoIterator<Item = Result<Arc<dyn KeyProvider>, Failure>>,
+) -> Result<Arc<dyn KeyProvider>, Failure> {
+    let mut providers = providers
+        .into_iter()
+        .collect::<Result<Vec<_>, _>>()?
+        .into_iter();
+    let first = providers
+        .next()
+        .ok_or_else(|| Failure::usage("no key was given"))?;
+    if providers.len() == 0 {
+        return Ok(first);
+    }
+    let all = providers.fold(MultiProvider::new(first), MultiProvider::with);
+    Ok(Arc::new(all))
 }
 
 /// One `--key`. A kind of key is one variant: its text, its files, its
 /// provider.
 pub(crate) enum KeySpec {
+    Local {
+        place: Place,
+        alias: Option<String>,
+    },
     RawAes {
         namespace: String,
         name: String,
@@ -116,13 +216,39 @@ impl FromStr for KeySpec {
     fn from_str(text: &str) -> Result<Self, Failure> {
         let (kind, rest) = text.split_once(':').unwrap_or((text, ""));
         match kind {
+            "local" => local(rest),
             "raw-aes" => raw_aes(rest),
             _ => Err(Failure::usage(
-                "a KEYSPEC begins with the kind of key, and the kind is not one of: raw-aes \
-                 (raw-aes:NAMESPACE:NAME:FILE)",
+                "a KEYSPEC begins with the kind of key, and the kind is not one of: local \
+                 (local:DIR[:ALIAS]), raw-aes (raw-aes:NAMESPACE:NAME:FILE)",
             )),
         }
     }
+}
+
+/// `DIR[:ALIAS]`: DIR may hold colons.
+fn local(text: &str) -> Result<KeySpec, Failure> {
+    let is_alias = |text: &str| text.starts_with("alias/");
+    let (folder, alias) = match text.rsplit_once(':') {
+        Some((folder, alias)) if is_alias(alias) => (folder, Some(alias)),
+        // Hardly a folder of this name: `./alias/…` is one.
+        None if is_alias(text) => ("", Some(text)),
+        _ => (text, None),
+    };
+    if folder.is_empty() {
+        return Err(Failure::usage(
+            "a local key is local:DIR[:ALIAS], and DIR is missing",
+        ));
+    }
+    if alias == Some("alias/") {
+        return Err(Failure::usage(
+            "a local key is local:DIR[:ALIAS], and ALIAS has no name after 'alias/'",
+        ));
+    }
+    Ok(KeySpec::Local {
+        place: Place::at(Path::new(folder))?,
+        alias: alias.map(str::to_owned),
+    })
 }
 
 /// `NAMESPACE:NAME:FILE`: FILE may hold colons.
@@ -142,19 +268,10 @@ fn raw_aes(text: &str) -> Result<KeySpec, Failure> {
 }
 
 impl KeySpec {
-    fn file(&self) -> Option<&Path> {
+    fn file(&self) -> &Path {
         match self {
-            KeySpec::RawAes { file, .. } => Some(file),
-        }
-    }
-
-    fn load(&self) -> Result<Arc<dyn KeyProvider>, Failure> {
-        match self {
-            KeySpec::RawAes {
-                namespace,
-                name,
-                file,
-            } => load_raw_aes(namespace, name, file),
+            KeySpec::Local { place, .. } => &place.key_file,
+            KeySpec::RawAes { file, .. } => file,
         }
     }
 }
@@ -165,7 +282,7 @@ pub(crate) fn load_raw_aes(
     name: &str,
     file: &Path,
 ) -> Result<Arc<dyn KeyProvider>, Failure> {
-    let key = read_key(file).map_err(|error| {
+    let key = read_secret(file, LONGEST).map_err(|error| {
         Failure::io(
             format_args!("cannot read the key file {}", quoted(file)),
             error,
@@ -190,22 +307,4 @@ pub(crate) fn load_raw_aes(
             "the key {namespace}:{name} cannot be: {error}"
         ))),
     }
-}
-
-/// Reads no more than tells a key from what is too long for one.
-fn read_key(path: &Path) -> io::Result<SecretBytes> {
-    let mut bytes = vec![0; LONGEST + 1];
-    let mut length = 0;
-    let mut file = File::open(path)?;
-    while length < bytes.len() {
-        match file.read(&mut bytes[length..]) {
-            Ok(0) => break,
-            Ok(read) => length += read,
-            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-            Err(error) => return Err(error),
-        }
-    }
-    bytes.truncate(length);
-    // Wipes the vector.
-    Ok(SecretBytes::from(bytes))
 }

@@ -1,8 +1,9 @@
 //! `waxseal`: encrypts and decrypts files and pipes, and an example of the
 //! library's streams.
 //!
-//! A command is one file, with its options. What they share: [`keys`] (and
-//! [`default_key`]), [`context`], [`policy`], [`files`], [`failure`].
+//! A command is one file, with its options; [`manage`] is `waxseal keys`. What
+//! they share: [`keys`] (and [`default_key`]), [`store`], [`passphrase`],
+//! [`context`], [`policy`], [`files`], [`failure`].
 
 mod context;
 mod decrypt;
@@ -14,8 +15,11 @@ mod inspect;
 mod interrupt;
 mod keygen;
 mod keys;
+mod manage;
+mod passphrase;
 mod policy;
 mod progress;
+mod store;
 
 use std::process::ExitCode;
 
@@ -26,8 +30,8 @@ use clap::{Parser, Subcommand};
 ///
 /// Each file (or whatever comes through a pipe) becomes one message in the AWS
 /// Encryption SDK's format, which the official SDKs read too. Nothing needs to
-/// be set up: without --key, a key is made for you on first use. Keep a copy of
-/// it: WHOEVER LOSES THE KEY LOSES THE DATA.
+/// be set up: without --key, a store with a key is made for you on first use.
+/// Keep copies: WHOEVER LOSES THE KEY LOSES THE DATA.
 #[derive(Parser)]
 #[command(name = "waxseal", version, after_help = EXAMPLES, after_long_help = LONG_HELP)]
 struct Cli {
@@ -53,7 +57,8 @@ Examples:
 
 Exit codes:
   0  all went well
-  1  the message or a key is wrong: changed, cut off, of another key or context
+  1  the message, a key, a passphrase, a store or a backup is wrong: changed, cut
+     off, another one's, of another context; or a key may not be used
   2  the command line asks for what cannot be
   3  a file cannot be read or written, or the system failed
 
@@ -89,6 +94,18 @@ enum Command {
     #[command(after_long_help = INSPECT_EXAMPLES)]
     Inspect(inspect::Args),
 
+    /// Manage the keys of a store: make, rotate, disable, delete, back up
+    ///
+    /// A key has an id that never changes, aliases (`alias/` and a name), and
+    /// one version or more: rotating adds one, which encrypts from then on,
+    /// and all that was encrypted before still opens. KEY is an id or an alias.
+    ///
+    /// Exit code 0 means that the change is on the disk. Rotations and
+    /// deletions that have become due are done by the next command that changes
+    /// something, and by `waxseal encrypt`.
+    #[command(after_long_help = KEYS_HELP)]
+    Keys(manage::Args),
+
     /// Make a new key file
     ///
     /// Writes random bytes to a new file that only you can read. An existing
@@ -100,8 +117,11 @@ enum Command {
 
 const ENCRYPT_EXAMPLES: &str = "\
 Examples:
-  With the default key, which is made on first use:
+  With the default key, alias/default of your store, made on first use:
     waxseal encrypt notes.txt
+
+  With another key of the store, or of another store:
+    waxseal encrypt notes.txt --key local:/srv/keys:alias/notes
 
   With a key of your own, and bound to what the message is for:
     waxseal keygen backup.key
@@ -127,6 +147,28 @@ Examples:
   waxseal inspect db.dump.waxseal
   waxseal inspect db.dump.waxseal --json | jq .context";
 
+const KEYS_HELP: &str = "\
+Examples:
+  waxseal keys create --store /srv/keys --alias backup --description 'nightly dumps'
+  waxseal encrypt db.dump --key local:/srv/keys:alias/backup
+  waxseal keys rotate alias/backup --store /srv/keys
+  waxseal keys list
+  waxseal keys export keys.backup --export-passphrase-file FILE
+
+With --json, one JSON object on standard output. A key (`create`, `describe` and
+whatever changes one) is:
+  id, arn, state (enabled, disabled, pending_import, pending_deletion,
+  unavailable), owner (customer, service), origin (local, external),
+  description, aliases (names), tags (an object), created_at, deletion_at,
+  rotation (days, next_at), current_version, minimum_version, last_used_at,
+  backing_keys: for each version version, created_at, cause (creation,
+    automatic_rotation, on_demand_rotation), material_id, present, expires_at,
+    wraps, last_wrap_at, unwraps, last_unwrap_at, messages
+`list`: keys, and damaged (texts: what cannot be read; exit code 1 then).
+`schedule-deletion`: in_recent_use too. `alias`: alias, key_id, key_arn, created,
+moved_from (an ARN). `export`: file, length. `import`: restored, unchanged, older,
+diverged (names). Dates are RFC 3339 in UTC; what there is not is null.";
+
 const KEYGEN_EXAMPLES: &str = "\
 Example:
   waxseal keygen backup.key
@@ -138,6 +180,7 @@ fn main() -> ExitCode {
         Command::Encrypt(args) => encrypt::run(&args),
         Command::Decrypt(args) => decrypt::run(&args),
         Command::Inspect(args) => inspect::run(&args),
+        Command::Keys(args) => manage::run(&args),
         Command::Keygen(args) => keygen::run(&args),
     };
     match done {

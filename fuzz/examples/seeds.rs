@@ -6,10 +6,10 @@ use std::io;
 use std::path::Path;
 
 use waxseal_fuzz::primitives::sha256;
-use waxseal_fuzz::seeds::of_target;
+use waxseal_fuzz::seeds::{TARGETS, of_target};
 
 fn main() -> io::Result<()> {
-    for target in ["header", "message", "stream", "roundtrip"] {
+    for target in TARGETS {
         let folder = Path::new(env!("CARGO_MANIFEST_DIR"))
             .join("corpus")
             .join(target);

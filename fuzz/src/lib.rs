@@ -16,9 +16,13 @@
 pub mod caller;
 pub mod craft;
 pub mod model;
+pub mod postcard;
 pub mod primitives;
 pub mod random;
 pub mod recipe;
+pub mod sealed;
 pub mod seeds;
+pub mod splice;
 pub mod tape;
 pub mod vectors;
+pub mod world;

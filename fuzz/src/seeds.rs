@@ -6,12 +6,16 @@ use crate::recipe::{Content, Edit, EdkParts, Recipe, What};
 use crate::tape::{Cuts, Pair, Text, write};
 use crate::vectors::{cases, recipe};
 
+mod kms;
+
 /// Longer messages are left out: an input in the corpus sets how long all may
 /// become.
 const LONGEST: usize = 3000;
 
 /// The numbers that edits have, one recipe after the other.
 const NUMBERS: [u32; 8] = [1, 0, 2, 0xffff_ffff, 5, 300, 3, 20];
+
+pub const TARGETS: [&str; 5] = ["header", "message", "stream", "roundtrip", "kms_blob"];
 
 /// The inputs of a target; `None` for a name that is none.
 pub fn of_target(target: &str) -> Option<Vec<Vec<u8>>> {
@@ -45,6 +49,7 @@ pub fn of_target(target: &str) -> Option<Vec<Vec<u8>>> {
                 .collect()
         }
         "roundtrip" => settings(),
+        "kms_blob" => kms::blobs(),
         _ => return None,
     })
 }

@@ -210,13 +210,29 @@ impl KeyRecord {
             })
     }
 
+    /// Until when all of its material is there: the first expiry, or
+    /// [`Timestamp::FIRST`] if some is missing.
+    pub(super) fn complete_until(&self) -> Timestamp {
+        let until = |key: &BackingKey| match (&key.material, key.expires) {
+            (None, _) => Timestamp::FIRST,
+            (Some(_), expires) => expires.unwrap_or(Timestamp::LAST),
+        };
+        let first = self.backing_keys.iter().map(until).min();
+        first.unwrap_or(Timestamp::FIRST)
+    }
+
     /// Its state; `None` once the date of its deletion has come.
     pub(super) fn state(&self, now: Timestamp, connected: bool) -> Option<KeyState> {
+        self.state_if(now < self.complete_until(), now, connected)
+    }
+
+    /// The same for whoever knows whether its material is complete: looking at
+    /// each backing key would make a wrap dearer with every rotation.
+    fn state_if(&self, complete: bool, now: Timestamp, connected: bool) -> Option<KeyState> {
         if let Some(date) = self.deletion {
             return (now < date).then_some(KeyState::PendingDeletion);
         }
-        let usable = |key: &BackingKey| key.is_usable(now);
-        let state = if self.backing_keys.is_empty() || !self.backing_keys.iter().all(usable) {
+        let state = if !complete {
             KeyState::PendingImport
         } else if !connected {
             KeyState::Unavailable
@@ -233,10 +249,12 @@ impl KeyRecord {
     pub(super) fn admit(
         &self,
         operation: Operation,
+        complete: bool,
         now: Timestamp,
         connected: bool,
     ) -> KmsResult<KeyState> {
-        let state = self.state(now, connected).ok_or_else(|| self.not_found())?;
+        let state = self.state_if(complete, now, connected);
+        let state = state.ok_or_else(|| self.not_found())?;
         self.admit_kind(operation)?;
         match operation.verdict(state) {
             Verdict::Allowed => Ok(state),

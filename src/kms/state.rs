@@ -43,7 +43,7 @@ impl fmt::Display for KeyState {
 
 macro_rules! operations {
     ($($name:ident: $doc:literal,)*) => {
-        /// An operation of the KMS on one key, by AWS KMS's names.
+        /// An operation of the KMS, by AWS KMS's names.
         #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
         #[non_exhaustive]
         pub enum Operation {
@@ -66,27 +66,36 @@ macro_rules! operations {
 
 operations! {
     CancelKeyDeletion: "Keeps a key that was to be deleted.",
+    ChangeRoot: "Seals the store under another root (not in AWS KMS).",
     CreateAlias: "Gives a key a name.",
     CreateKey: "Makes a key.",
     Decrypt: "Decrypts, and unwraps data keys.",
     DeleteAlias: "Takes a name away.",
+    DeleteExpiredKeyMaterial: "Deletes imported material that has expired; done by the KMS itself.",
     DeleteImportedKeyMaterial: "Deletes material that was imported.",
+    DeleteKey: "Deletes a key whose date has come; done by the KMS itself.",
     DescribeKey: "Tells about a key.",
     DisableKey: "Forbids the use of a key.",
     DisableKeyRotation: "Stops automatic rotation.",
     EnableKey: "Allows the use of a key again.",
     EnableKeyRotation: "Starts automatic rotation.",
     Encrypt: "Encrypts, and wraps given data keys.",
+    ExportStore: "Makes a backup (not in AWS KMS).",
     GenerateDataKey: "Makes a data key, in the clear and wrapped.",
     GenerateDataKeyWithoutPlaintext: "Makes a data key, wrapped only.",
+    GenerateRandom: "Gives random bytes.",
     GetKeyRotationStatus: "Tells when a key is rotated.",
     GetParametersForImport: "Gives the key and the token for an import.",
     ImportKeyMaterial: "Imports key material.",
+    ImportStore: "Restores a backup (not in AWS KMS).",
     ListAliases: "Lists a key's names.",
     ListKeyRotations: "Lists a key's rotations.",
+    ListKeys: "Lists the keys.",
     ListResourceTags: "Lists a key's tags.",
     ReEncrypt: "Decrypts and encrypts again, without giving the plaintext away.",
+    RotateKey: "Adds a backing key on its date; done by the KMS itself.",
     RotateKeyOnDemand: "Adds a backing key now.",
+    RotateStoreKey: "Seals the records under a new store key (not in AWS KMS).",
     ScheduleKeyDeletion: "Has a key deleted later.",
     SetMinimumVersion: "Sets the least backing-key version that may decrypt (not in AWS KMS).",
     TagResource: "Adds tags to a key.",
@@ -120,10 +129,19 @@ impl Operation {
         use KeyState::{Disabled, Enabled, PendingDeletion, PendingImport, Unavailable};
         use Verdict::{Allowed, InvalidState};
         match (self, state) {
-            // These tell and change nothing, or concern the name and not the
-            // key.
+            // These tell and change nothing, or concern the name or the whole
+            // store and not the key, or have looked at the key themselves.
             (
-                Self::CreateKey
+                Self::ChangeRoot
+                | Self::CreateKey
+                | Self::DeleteExpiredKeyMaterial
+                | Self::DeleteKey
+                | Self::ExportStore
+                | Self::GenerateRandom
+                | Self::ImportStore
+                | Self::ListKeys
+                | Self::RotateKey
+                | Self::RotateStoreKey
                 | Self::DeleteAlias
                 | Self::DescribeKey
                 | Self::GetKeyRotationStatus

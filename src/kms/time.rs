@@ -12,6 +12,10 @@ pub(super) struct Timestamp(u64);
 const DAY_MS: u64 = 24 * 60 * 60 * 1000;
 
 impl Timestamp {
+    /// Before everything, and after it.
+    pub(super) const FIRST: Self = Timestamp(0);
+    pub(super) const LAST: Self = Timestamp(u64::MAX);
+
     pub(super) fn plus_days(self, days: u16) -> Self {
         Timestamp(self.0.saturating_add(u64::from(days) * DAY_MS))
     }

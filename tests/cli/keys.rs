@@ -1,4 +1,4 @@
-//! KEYSPECs, key files, the default key, `keygen`.
+//! KEYSPECs, key files, the default key of before, `keygen`.
 
 use std::fs;
 
@@ -162,6 +162,12 @@ fn keyspecs_that_are_none() {
         ("raw-aes:ns:key-1", "FILE is missing"),
         ("raw-aes:ns:key-1:", "FILE is missing"),
         ("raw-aes:aws-kms:key-1:k", "reserved"),
+        ("local", "DIR is missing"),
+        ("local:", "DIR is missing"),
+        ("local::alias/a", "DIR is missing"),
+        ("local:alias/a", "DIR is missing"),
+        ("local:store:alias/", "no name"),
+        ("local:/", "no name"),
     ] {
         for command in ["encrypt", "decrypt"] {
             tool.fails([command, "in", "-o", "out", "--key", spec], 2, &[word]);
@@ -219,135 +225,86 @@ fn more_keys_than_a_message_may_have() {
     assert!(!tool.exists("in.waxseal"));
 }
 
-/// The first command needs nothing: the default key is made.
+/// The key file of earlier versions: it decrypts, and is neither made nor used
+/// to encrypt.
 #[test]
-fn default_key() {
+fn default_key_of_before() {
     let tool = Tool::new();
     tool.write("in", b"text");
-    // Decrypting never makes it.
-    tool.write("message", b"");
-    tool.fails(
-        ["decrypt", "message", "-o", "out"],
-        3,
-        &["default key", "--key"],
-    );
-    assert!(!tool.exists("home"));
-    // Nor does an encryption that fails.
-    tool.fails(["encrypt", "missing"], 3, &["'missing'"]);
-    tool.fails(
-        ["encrypt", "in", "-o", "missing/out"],
-        3,
-        &["'missing/out'"],
-    );
-    tool.fails(["encrypt", "in", "--suite", "0x0178"], 2, &["0x0178"]);
-    tool.fails(
-        ["encrypt", "in", "--context", "aws-crypto-x=1"],
-        2,
-        &["aws-crypto-x"],
-    );
-    assert!(!tool.exists("home"));
-
-    let run = tool.run(["encrypt", "in"]);
-    assert_eq!(run.code, Some(0), "{}", run.stderr);
-    let file = default_key_file(&tool);
-    let words = [file.to_str().unwrap(), "loses the data"];
-    assert!(
-        words.iter().all(|word| run.stderr.contains(word)),
-        "{}",
-        run.stderr
-    );
-    assert_eq!(fs::read(&file).unwrap().len(), 32);
-    #[cfg(unix)]
-    {
-        assert_eq!(crate::files::mode(&tool, &file), 0o600);
-        assert_eq!(crate::files::mode(&tool, file.parent().unwrap()), 0o700);
-    }
-    // It is told once, and used by both.
-    tool.works(["encrypt", "in", "-o", "second"]);
-    assert_eq!(tool.works(["decrypt", "in.waxseal", "-o", "-"]), b"text");
-    assert_eq!(tool.works(["decrypt", "second", "-o", "-"]), b"text");
+    let file = data_folder(&tool).join("waxseal").join("default.key");
+    fs::create_dir_all(file.parent().unwrap()).unwrap();
+    fs::write(&file, [7; 32]).unwrap();
     let spec = format!("raw-aes:waxseal:default:{}", file.display());
-    assert_eq!(
-        tool.works(["decrypt", "second", "-o", "-", "--key", &spec]),
-        b"text"
-    );
-    // A key that was named is used alone.
-    tool.write("k", [7; 32]);
+    tool.works(["encrypt", "in", "-o", "old", "--key", &spec]);
+    // Without a store, and with one.
+    assert_eq!(tool.works(["decrypt", "old", "-o", "-"]), b"text");
+    assert_eq!(tool.run(["encrypt", "in", "-o", "new"]).code, Some(0));
+    assert_eq!(tool.works(["decrypt", "old", "-o", "-"]), b"text");
+    assert_eq!(tool.works(["decrypt", "new", "-o", "-"]), b"text");
     tool.fails(
-        with_key(&["decrypt", "second", "-o", "-"]),
+        ["decrypt", "new", "-o", "-", "--key", &spec],
+        1,
+        &["inspect"],
+    );
+    // It is not written over, and a store that was named is used alone.
+    let path = file.to_str().unwrap();
+    tool.fails(
+        ["decrypt", "new", "-o", path],
+        2,
+        &["default.key", "key file"],
+    );
+    assert_eq!(fs::read(&file).unwrap(), [7; 32]);
+    let store = data_folder(&tool).join("waxseal").join("store");
+    let named = ["--store", store.to_str().unwrap()];
+    tool.fails(
+        [&["decrypt", "old", "-o", "-"], &named[..]].concat(),
         1,
         &["'waxseal'"],
     );
+    assert_eq!(
+        tool.works([&["decrypt", "new", "-o", "-"], &named[..]].concat()),
+        b"text"
+    );
+    fs::remove_file(&file).unwrap();
+    tool.fails(["decrypt", "old", "-o", "-"], 1, &["'waxseal'"]);
 }
 
-fn default_key_file(tool: &Tool) -> std::path::PathBuf {
+#[test]
+fn default_key_elsewhere() {
+    let tool = Tool::with_key();
+    tool.write("in", b"text");
+    tool.works([
+        "encrypt",
+        "in",
+        "-o",
+        "old",
+        "--key",
+        "raw-aes:waxseal:default:k",
+    ]);
+    let run = |value: &str, args: &[&str]| {
+        let mut command = tool.command(args);
+        tool.finish(command.env("WAXSEAL_DEFAULT_KEY", value).output().unwrap())
+    };
+    let decrypt = ["decrypt", "old", "-o", "-"];
+    assert_eq!(run("k", &decrypt).worked(), b"text");
+    run("missing", &decrypt).failed(3, &["'missing'"]);
+    // Encrypting under it takes a KEYSPEC, and who names it is told which.
+    let encrypted = run("k", &["encrypt", "in"]);
+    assert_eq!(encrypted.code, Some(0));
+    assert!(encrypted.stderr.contains("raw-aes:waxseal:default:k"));
+    let header = waxseal::inspect(&tool.read("in.waxseal")).unwrap();
+    let edk = &header.encrypted_data_keys()[0];
+    assert_eq!(edk.provider_id(), waxseal::kms::LOCAL_KMS_PROVIDER_ID);
+}
+
+/// Where the tool keeps its things in the test's home.
+pub(crate) fn data_folder(tool: &Tool) -> std::path::PathBuf {
     let home = tool.path("home");
-    let folder = if cfg!(windows) {
+    if cfg!(windows) {
         home
     } else if cfg!(target_os = "macos") {
         home.join("Library/Application Support")
     } else {
         home.join(".local/share")
-    };
-    folder.join("waxseal").join("default.key")
-}
-
-#[test]
-fn default_key_elsewhere() {
-    let tool = Tool::new();
-    tool.write("in", b"text");
-    let run = |variable: &str, value: &str, args: &[&str]| {
-        let output = tool.command(args).env(variable, value).output().unwrap();
-        tool.finish(output)
-    };
-    let args = ["encrypt", "in"];
-    let made = run("WAXSEAL_DEFAULT_KEY", "mine.key", &args);
-    assert_eq!(made.code, Some(0));
-    assert!(made.stderr.contains("'mine.key'"), "{}", made.stderr);
-    assert_eq!(tool.read("mine.key").len(), 32);
-    let back = ["decrypt", "in.waxseal", "-o", "-"];
-    assert_eq!(
-        run("WAXSEAL_DEFAULT_KEY", "mine.key", &back).worked(),
-        b"text"
-    );
-    run("WAXSEAL_DEFAULT_KEY", "other.key", &back).failed(3, &["'other.key'"]);
-    run("WAXSEAL_DEFAULT_KEY", "missing/key", &args).failed(3, &["'missing/key'"]);
-    tool.write("bad.key", [1; 31]);
-    run("WAXSEAL_DEFAULT_KEY", "bad.key", &args).failed(1, &["31 bytes"]);
-    assert!(!tool.exists("home") && !tool.exists("other.key") && !tool.exists("missing"));
-
-    if cfg!(all(unix, not(target_os = "macos"))) {
-        let data = tool.path("data");
-        let made = run("XDG_DATA_HOME", data.to_str().unwrap(), &args);
-        assert_eq!(made.code, Some(0));
-        assert_eq!(tool.read("data/waxseal/default.key").len(), 32);
-        // Relative ones do not count (XDG Base Directory Specification).
-        run("XDG_DATA_HOME", "data", &args);
-        assert!(tool.exists("home/.local/share/waxseal/default.key"));
-        let mut homeless = tool.command(args);
-        let run = tool.finish(homeless.env_remove("HOME").output().unwrap());
-        run.failed(2, &["home", "--key", "WAXSEAL_DEFAULT_KEY"]);
-    }
-}
-
-/// Of many first runs at once, one makes the key and all use it.
-#[test]
-fn default_key_is_made_once() {
-    let tool = Tool::new();
-    tool.write("in", b"text");
-    let outs: Vec<_> = (0..8).map(|number| format!("out{number}")).collect();
-    let children: Vec<_> = outs
-        .iter()
-        .map(|out| tool.command(["encrypt", "in", "-o", out]).spawn().unwrap())
-        .collect();
-    let mut told = 0;
-    for child in children {
-        let output = child.wait_with_output().unwrap();
-        assert!(output.status.success(), "{output:?}");
-        told += usize::from(!output.stderr.is_empty());
-    }
-    assert_eq!(told, 1);
-    for out in outs {
-        assert_eq!(tool.works(["decrypt", &out, "-o", "-"]), b"text");
     }
 }

@@ -5,6 +5,8 @@
 mod files;
 mod inspect;
 mod keys;
+mod local;
+mod manage;
 mod refusals;
 mod round_trip;
 mod streams;

@@ -45,6 +45,7 @@ fn help_and_version() {
                 "encrypt",
                 "decrypt",
                 "inspect",
+                "keys",
                 "keygen",
                 "Exit codes",
                 "LOSES",
@@ -53,13 +54,32 @@ fn help_and_version() {
         (&["-h"], &["encrypt", "Examples"]),
         (
             &["encrypt", "--help"],
-            &["KEYSPEC", "--context", "0x0478", "Examples", "-o"],
+            &[
+                "KEYSPEC",
+                "--context",
+                "0x0478",
+                "Examples",
+                "-o",
+                "local:DIR",
+                "HAS BOTH",
+                "--passphrase-file",
+                "WAXSEAL_STORE",
+                "WAXSEAL_PASSPHRASE",
+            ],
         ),
         (
             &["decrypt", "--help"],
             &["--allow-unverified", "--policy", "Examples"],
         ),
         (&["inspect", "--help"], &["--json", "NOTHING"]),
+        (
+            &["keys", "--help"],
+            &["schedule-deletion", "RFC 3339", "in_recent_use", "--json"],
+        ),
+        (
+            &["keys", "export", "--help"],
+            &["--export-passphrase-file", "--store", "never replaced"],
+        ),
         (
             &["keygen", "--help"],
             &["never replaced", "LOSES", "--length"],

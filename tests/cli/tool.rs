@@ -74,6 +74,8 @@ impl Tool {
             .env("APPDATA", self.path("home"))
             .env_remove("XDG_DATA_HOME")
             .env_remove("WAXSEAL_DEFAULT_KEY")
+            .env_remove("WAXSEAL_PASSPHRASE")
+            .env_remove("WAXSEAL_STORE")
             .stdin(Stdio::null())
             .stdout(Stdio::piped())
             .stderr(Stdio::piped());

@@ -91,7 +91,9 @@ impl World<'_> {
     pub(crate) fn check_aliases(&self, handle: usize) -> Checked {
         let found = wait(self.handles[handle].list_aliases(None));
         let found = found.map_err(|error| format!("{error:?}"))?;
+        ensure!(found.damaged.is_empty(), "{:?}", found.damaged);
         let found: Vec<_> = found
+            .aliases
             .into_iter()
             .map(|alias| {
                 let (created, updated) = (time(alias.created), time(alias.updated));

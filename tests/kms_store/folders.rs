@@ -3,7 +3,7 @@
 use std::fs;
 use std::io::Write;
 use std::path::{Path, PathBuf};
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use libtest_mimic::Trial;
 use waxseal::kms::store::{BlobStore, DirectoryStore, Expected, StoreError};
@@ -201,8 +201,8 @@ fn leftovers_are_removed() {
     assert_eq!(names(), ["blob.a"]);
 }
 
-/// Listing and reading is for opening a KMS: it must be quick. (Without
-/// optimisation and beside other tests; optimised it is a tenth.)
+/// Listing and reading is for opening a KMS. How long it takes is said, not
+/// asserted: it is the machine's too.
 fn ten_thousand_blobs() {
     let folder = tempfile::tempdir().unwrap();
     let store = DirectoryStore::builder(folder.path())
@@ -231,7 +231,6 @@ fn ten_thousand_blobs() {
     let took = began.elapsed();
     assert_eq!(read, 10_000);
     println!("10,000 blobs listed and read in {took:?}");
-    assert!(took < Duration::from_secs(20), "{took:?}");
 }
 
 fn debug_and_errors_read_well() {

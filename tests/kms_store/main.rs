@@ -36,11 +36,11 @@ fn main() -> ExitCode {
             format!("directory_by_two_handles::{name}"),
             move || {
                 let folder = tempfile::tempdir().unwrap();
-                let open = || {
+                let open = || -> Arc<dyn BlobStore> {
                     let builder = DirectoryStore::builder(folder.path()).without_sync();
-                    builder.open().unwrap()
+                    Arc::new(builder.open().unwrap())
                 };
-                behaviour.check(Arc::new(processes::Alternating::new(open(), open())));
+                behaviour.check(behaviour::in_turn(vec![open(), open()]));
             },
         ));
     }

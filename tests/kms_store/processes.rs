@@ -3,14 +3,10 @@
 use std::io::Write;
 use std::path::Path;
 use std::process::{Child, Command, ExitCode, Stdio};
-use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
 use libtest_mimic::Trial;
-use waxseal::kms::store::{
-    Blob, BlobEntry, BlobStore, BlobVersion, ChangeToken, DirectoryStore, Expected, StoreError,
-    StoreFuture,
-};
+use waxseal::kms::store::{BlobStore, DirectoryStore, Expected, StoreError};
 
 use crate::{CHILD, bytes, crashes, folders, ready, system, trial};
 
@@ -202,55 +198,4 @@ fn tokens_tell_of_other_handles() {
     std::fs::remove_file(folder.path().join("changes")).unwrap();
     assert_ne!(token("keys/"), keys);
     assert_eq!(token("keys/"), token("keys/"));
-}
-
-/// Two handles on one store, used in turn.
-pub(crate) struct Alternating {
-    handles: [DirectoryStore; 2],
-    calls: AtomicUsize,
-}
-
-impl Alternating {
-    pub(crate) fn new(one: DirectoryStore, other: DirectoryStore) -> Self {
-        Alternating {
-            handles: [one, other],
-            calls: AtomicUsize::new(0),
-        }
-    }
-
-    fn next(&self) -> &DirectoryStore {
-        &self.handles[self.calls.fetch_add(1, Ordering::Relaxed) % 2]
-    }
-}
-
-impl BlobStore for Alternating {
-    fn read<'a>(&'a self, name: &'a str) -> StoreFuture<'a, Option<Blob>> {
-        self.next().read(name)
-    }
-
-    fn write<'a>(
-        &'a self,
-        name: &'a str,
-        bytes: &'a [u8],
-        expected: Expected<'a>,
-    ) -> StoreFuture<'a, BlobVersion> {
-        self.next().write(name, bytes, expected)
-    }
-
-    fn delete<'a>(&'a self, name: &'a str, expected: &'a BlobVersion) -> StoreFuture<'a, ()> {
-        self.next().delete(name, expected)
-    }
-
-    fn list<'a>(
-        &'a self,
-        prefix: &'a str,
-        after: Option<&'a str>,
-        limit: usize,
-    ) -> StoreFuture<'a, Vec<BlobEntry>> {
-        self.next().list(prefix, after, limit)
-    }
-
-    fn change_token<'a>(&'a self, prefix: &'a str) -> StoreFuture<'a, Option<ChangeToken>> {
-        self.next().change_token(prefix)
-    }
 }

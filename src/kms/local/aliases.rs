@@ -26,6 +26,17 @@ pub struct Alias {
     pub updated: SystemTime,
 }
 
+/// The names of keys.
+#[derive(Debug, Default)]
+#[non_exhaustive]
+pub struct AliasList {
+    /// The names, sorted.
+    pub aliases: Vec<Alias>,
+    /// The errors of records that cannot be read, each naming its record. The
+    /// other names are not concerned.
+    pub damaged: Vec<KmsError>,
+}
+
 impl LocalKms {
     /// Gives a key a name: `alias/` and letters, digits, `/`, `_`, `-`; at most
     /// 256 characters.
@@ -36,11 +47,13 @@ impl LocalKms {
     /// [`KmsError::InvalidState`], [`KmsError::Unsupported`] for the key; the
     /// store's errors.
     pub async fn create_alias(&self, alias: &str, key: &str) -> KmsResult<()> {
-        alias::check(alias)?;
         let call = Call::new(Operation::CreateAlias, key);
-        let id = self.0.read_key(call, |record, _, _| record.id.clone());
-        let id = id.await?;
-        self.0.claim_alias(alias, &id).await
+        let create = async {
+            alias::check(alias)?;
+            let id = self.0.admit_key(call, |record, _, _| record.id.clone());
+            self.0.claim_alias(alias, &id.await?).await
+        };
+        self.0.pass(call, create).await
     }
 
     /// Moves a name to another key.
@@ -49,16 +62,18 @@ impl LocalKms {
     /// [`KmsError::NotFound`] if there is no such alias or key; else as
     /// [`create_alias`](Self::create_alias).
     pub async fn update_alias(&self, alias: &str, key: &str) -> KmsResult<()> {
-        alias::check(alias)?;
         let call = Call::new(Operation::UpdateAlias, key);
-        let id = self.0.read_key(call, |record, _, _| record.id.clone());
-        let id = id.await?;
-        self.0
-            .write_alias(alias, |target| match target {
+        let update = async {
+            alias::check(alias)?;
+            let id = self.0.admit_key(call, |record, _, _| record.id.clone());
+            let id = id.await?;
+            let decide = |target: Option<&str>| match target {
                 Some(_) => Ok(Some(id.clone())),
                 None => Err(not_found(alias)),
-            })
-            .await
+            };
+            self.0.write_alias(alias, decide).await
+        };
+        self.0.pass(call, update).await
     }
 
     /// Takes a name away. The key is not concerned.
@@ -66,64 +81,38 @@ impl LocalKms {
     /// # Errors
     /// [`KmsError::NotFound`], [`KmsError::InvalidAlias`]; the store's errors.
     pub async fn delete_alias(&self, alias: &str) -> KmsResult<()> {
-        alias::check(alias)?;
-        self.0
-            .write_alias(alias, |target| match target {
+        let delete = async {
+            alias::check(alias)?;
+            let decide = |target: Option<&str>| match target {
                 Some(_) => Ok(None),
                 None => Err(not_found(alias)),
-            })
-            .await
+            };
+            self.0.write_alias(alias, decide).await
+        };
+        let call = Call::new(Operation::DeleteAlias, alias);
+        self.0.pass(call, delete).await
     }
 
     /// All names, or those of one key, sorted. Names of deleted keys are gone
     /// with them.
     ///
     /// # Errors
-    /// [`KmsError::NotFound`] for the key; [`KmsError::Record`] if one cannot
-    /// be read; the store's errors.
-    pub async fn list_aliases(&self, key: Option<&str>) -> KmsResult<Vec<Alias>> {
-        let wanted = match key {
-            Some(key) => {
-                let call = Call::new(Operation::ListAliases, key);
-                Some(
+    /// [`KmsError::NotFound`] for the key; the store's errors. What a record
+    /// cannot be read for is part of the list.
+    pub async fn list_aliases(&self, key: Option<&str>) -> KmsResult<AliasList> {
+        let call = Call::new(Operation::ListAliases, key.unwrap_or_default());
+        let list = async {
+            let wanted = match key {
+                Some(_) => Some(
                     self.0
-                        .read_key(call, |record, _, _| record.id.clone())
+                        .admit_key(call, |record, _, _| record.id.clone())
                         .await?,
-                )
-            }
-            None => None,
+                ),
+                None => None,
+            };
+            self.0.list_aliases(wanted.as_deref()).await
         };
-        let mut aliases = Vec::new();
-        let mut last: Option<String> = None;
-        loop {
-            let names = self.0.vault.list("aliases/", last.as_deref(), PAGE).await?;
-            for name in &names {
-                let Some(stored) = self.0.vault.read::<AliasRecord>(name).await? else {
-                    continue;
-                };
-                let record = stored.value;
-                // Owned keys' names are nobody's business.
-                if !record.name.starts_with("alias/") {
-                    continue;
-                }
-                if let Some(target) = &record.target
-                    && wanted.as_ref().is_none_or(|wanted| wanted == target)
-                    && self.0.is_alive(target).await?
-                {
-                    aliases.push(Alias {
-                        key_arn: format!("{ARN_PREFIX}{target}"),
-                        created: record.created.into(),
-                        updated: record.updated.into(),
-                        name: record.name,
-                    });
-                }
-            }
-            if names.len() < PAGE {
-                aliases.sort_unstable_by(|a, b| a.name.cmp(&b.name));
-                return Ok(aliases);
-            }
-            last = names.into_iter().next_back();
-        }
+        self.0.pass(call, list).await
     }
 
     /// The ARN of the key that an id, ARN or alias means.
@@ -139,6 +128,47 @@ impl LocalKms {
 }
 
 impl Inner {
+    async fn list_aliases(&self, wanted: Option<&str>) -> KmsResult<AliasList> {
+        let mut list = AliasList::default();
+        let mut last: Option<String> = None;
+        loop {
+            let names = self.vault.list("aliases/", last.as_deref(), PAGE).await?;
+            for name in &names {
+                let stored = match self.vault.read::<AliasRecord>(name).await {
+                    Ok(Some(stored)) => stored,
+                    Ok(None) => continue,
+                    Err(error @ KmsError::Record { .. }) => {
+                        list.damaged.push(error);
+                        continue;
+                    }
+                    Err(error) => return Err(error),
+                };
+                let record = stored.value;
+                // Owned keys' names are nobody's business.
+                if !record.name.starts_with("alias/") {
+                    continue;
+                }
+                if let Some(target) = &record.target
+                    && wanted.is_none_or(|wanted| wanted == target)
+                    && self.is_alive(target).await?
+                {
+                    list.aliases.push(Alias {
+                        key_arn: format!("{ARN_PREFIX}{target}"),
+                        created: record.created.into(),
+                        updated: record.updated.into(),
+                        name: record.name,
+                    });
+                }
+            }
+            if names.len() < PAGE {
+                let names = |a: &Alias, b: &Alias| a.name.cmp(&b.name);
+                list.aliases.sort_unstable_by(names);
+                return Ok(list);
+            }
+            last = names.into_iter().next_back();
+        }
+    }
+
     /// Whether there is such a key, and its deletion is not due.
     async fn is_alive(&self, id: &str) -> KmsResult<bool> {
         let key = match self.load(id).await {

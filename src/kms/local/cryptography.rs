@@ -3,12 +3,11 @@
 use std::sync::Arc;
 
 use super::gate::Direction;
-use super::{Call, Inner, Loaded, LocalKms, Used, not_found};
+use super::{Call, Inner, Loaded, LocalKms, Used};
 use crate::context::EncryptionContext;
 use crate::crypto::{Entropy, SecretBytes};
 use crate::kms::alias::KeySpec;
 use crate::kms::error::{KmsError, KmsResult};
-use crate::kms::key::KeyRecord;
 use crate::kms::seal::{self, Purpose, SealError, Sealed};
 use crate::kms::state::Operation;
 
@@ -192,9 +191,13 @@ impl LocalKms {
     /// # Errors
     /// [`KmsError::InvalidArgument`]; [`KmsError::Random`].
     pub fn generate_random(&self, length: usize) -> KmsResult<SecretBytes> {
-        let mut random = SecretBytes::zeroed(check_length("a random answer", length)?);
-        self.0.backend.random().fill(random.expose_mut())?;
-        Ok(random)
+        let random = check_length("a random answer", length).and_then(|length| {
+            let mut random = SecretBytes::zeroed(length);
+            self.0.backend.random().fill(random.expose_mut())?;
+            Ok(random)
+        });
+        self.0
+            .settle(Call::new(Operation::GenerateRandom, ""), random)
     }
 
     async fn generate(
@@ -243,16 +246,24 @@ impl LocalKms {
         key: Option<&str>,
         context: &EncryptionContext,
     ) -> KmsResult<(Arc<Loaded>, Used<SecretBytes>)> {
-        let bytes = context_bytes(Some(context))?;
-        let sealed = Sealed::parse(blob).ok_or(KmsError::InvalidCiphertext)?;
-        if let Some(key) = key {
-            let given = self.0.locate_living(key).await?;
-            if given.id() != sealed.key_id {
-                return Err(KmsError::IncorrectKey {
-                    key: self.0.arn_of(given.id()),
-                });
+        let given = Call::new(operation, key.unwrap_or_default()).with_context(context);
+        let read = async {
+            let bytes = context_bytes(Some(context))?;
+            let sealed = Sealed::parse(blob).ok_or(KmsError::InvalidCiphertext)?;
+            if let Some(key) = key {
+                let given = self.0.locate_living(key).await?;
+                if given.id() != sealed.key_id {
+                    return Err(KmsError::IncorrectKey {
+                        key: self.0.arn_of(given.id()),
+                    });
+                }
             }
-        }
+            Ok((bytes, sealed))
+        };
+        let (bytes, sealed) = match read.await {
+            Ok(read) => read,
+            Err(error) => return self.0.settle(given, Err(error)),
+        };
         let call = Call::new(operation, sealed.key_id).with_context(context);
         self.0.open(call, &sealed, &bytes).await
     }
@@ -309,16 +320,7 @@ impl Inner {
             KeySpec::parse(call.key).ok(),
             KeySpec::parse(sealed.key_id).ok()
         );
-        let mut key = self.load(sealed.key_id).await?;
-        let is_known = |key: &KeyRecord| sealed.version <= key.current_version();
-        if key
-            .as_ref()
-            .is_none_or(|key| !key.live().is_ok_and(is_known))
-        {
-            // Another process may have rotated it, or made it, just now.
-            key = self.load_afresh(sealed.key_id).await?;
-        }
-        let key = key.ok_or_else(|| not_found(sealed.key_id))?;
+        let key = self.load_version(sealed.key_id, sealed.version).await;
         self.use_loaded(call, key, |record| {
             let key = record.opening_key(sealed.version)?;
             let opened = sealed.open(&self.backend, Purpose::Ciphertext, key.material, context);

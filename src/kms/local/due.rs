@@ -1,6 +1,7 @@
 //! What becomes due: rotations, expiries and deletions.
 
 use std::io;
+use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::sync::mpsc::{self, RecvTimeoutError};
 use std::thread::{self, JoinHandle};
@@ -9,10 +10,11 @@ use std::time::{Duration, Instant};
 use super::import::parameters_name;
 use super::manage::PAGE;
 use super::usage::usage_name;
-use super::{Inner, LocalKms, MAX_ATTEMPTS, key_name};
+use super::{Call, Inner, Loaded, LocalKms, MAX_ATTEMPTS, key_name};
 use crate::client::blocking;
 use crate::kms::error::{KmsError, KmsResult};
 use crate::kms::key::{KeyEntry, KeyRecord};
+use crate::kms::state::Operation;
 use crate::kms::store::StoreError;
 use crate::kms::time::Timestamp;
 
@@ -173,6 +175,7 @@ impl Inner {
         }
         let name = key_name(id);
         for _ in 0..MAX_ATTEMPTS {
+            let epoch = self.keys.epoch(&self.vault, self.clock.elapsed()).await?;
             let Some(stored) = self.vault.read::<KeyEntry>(&name).await? else {
                 return Ok(nothing);
             };
@@ -181,26 +184,39 @@ impl Inner {
             };
             let now = self.now();
             let arn = record.arn.clone();
-            let (entry, done) = if record.deletion.is_some_and(|date| date <= now) {
+            let (entry, done, operation) = if record.deletion.is_some_and(|date| date <= now) {
                 // First what belongs to it, so that a crash leaves it due.
                 self.vault.remove(&usage_name(id)).await?;
                 self.vault.remove(&parameters_name(id)).await?;
-                (KeyEntry::Deleted(record.tombstone()), Done::Deleted)
+                let entry = KeyEntry::Deleted(record.tombstone());
+                (entry, Done::Deleted, Operation::DeleteKey)
             } else if record.expire(now) {
-                (KeyEntry::Live(record), Done::Expired)
+                let entry = KeyEntry::Live(record);
+                (entry, Done::Expired, Operation::DeleteExpiredKeyMaterial)
             } else {
-                match record.rotate_if_due(&self.backend, now, self.is_connected())? {
-                    Some(version) => (KeyEntry::Live(record), Done::Rotated(version)),
-                    None => return Ok(nothing),
+                let version = record.rotate_if_due(&self.backend, now, self.is_connected())?;
+                let Some(version) = version else {
+                    return Ok(nothing);
+                };
+                let entry = KeyEntry::Live(record);
+                (entry, Done::Rotated(version), Operation::RotateKey)
+            };
+            let written = match self.vault.write(&name, &entry, Some(&stored.stamp)).await {
+                Ok(stamp) => {
+                    let written = Loaded::new(id, entry, stamp, known.usage.clone());
+                    self.keys.put(id, epoch, Arc::new(written));
+                    Ok(())
+                }
+                Err(KmsError::Store(StoreError::Conflict { .. })) => continue,
+                Err(error) => {
+                    // It may have been written all the same.
+                    self.keys.forget(id);
+                    Err(error)
                 }
             };
-            let written = self.vault.write(&name, &entry, Some(&stored.stamp)).await;
-            self.keys.forget(id);
-            match written {
-                Ok(_) => return Ok((arn, done)),
-                Err(KmsError::Store(StoreError::Conflict { .. })) => {}
-                Err(error) => return Err(error),
-            }
+            let call = Call::automatic(operation, &arn);
+            self.settle(call, written)?;
+            return Ok((arn, done));
         }
         Err(KmsError::Busy {
             name,

@@ -2,10 +2,12 @@
 //! which context, and what came of it.
 //!
 //! Using a key is [`Inner::use_key`], changing one is [`Inner::change_key`], and
-//! telling about one is [`Inner::read_key`]; each admits the call before and
-//! settles it after. Who may do what, quotas and the audit trail belong into
-//! [`Call::admit`] and [`Call::settle`].
+//! telling about one is [`Inner::read_key`]; every other call goes through
+//! [`Inner::pass`]. Each call is admitted before, where it concerns a key, and
+//! settled after, whatever came of it. Who may do what, quotas and the audit
+//! trail belong into [`Call::admit`] and [`Call::settle`].
 
+use std::future::Future;
 use std::sync::Arc;
 
 use super::{Inner, Loaded, MAX_ATTEMPTS};
@@ -21,6 +23,8 @@ use crate::kms::time::Timestamp;
 pub(crate) enum Principal {
     /// The application that holds the KMS: it may do everything.
     Root,
+    /// The KMS itself, doing what is due.
+    Kms,
 }
 
 /// One call, as it is admitted and settled.
@@ -28,7 +32,7 @@ pub(crate) enum Principal {
 pub(crate) struct Call<'a> {
     pub(crate) operation: Operation,
     pub(crate) principal: Principal,
-    /// The id, ARN or alias that the caller gave.
+    /// The id, ARN or alias that the caller gave; empty where there is none.
     pub(crate) key: &'a str,
     /// The encryption context, of calls that have one.
     pub(crate) context: Option<&'a EncryptionContext>,
@@ -47,6 +51,21 @@ pub(crate) struct Used<T> {
 pub(crate) enum Direction {
     Wrap,
     Unwrap,
+}
+
+/// What came of a call.
+#[derive(Clone, Copy)]
+enum Outcome<'a> {
+    /// A key was used.
+    Used {
+        key: &'a Loaded,
+        version: u32,
+        direction: Direction,
+        now: Timestamp,
+    },
+    /// Something else was done.
+    Done,
+    Failed(#[expect(dead_code, reason = "the audit trail is to tell of it")] &'a KmsError),
 }
 
 /// What a change comes to.
@@ -68,49 +87,106 @@ impl<'a> Call<'a> {
         }
     }
 
+    /// A call of the KMS's own.
+    pub(super) fn automatic(operation: Operation, key: &'a str) -> Self {
+        Call {
+            principal: Principal::Kms,
+            ..Call::new(operation, key)
+        }
+    }
+
     pub(crate) fn with_context(mut self, context: &'a EncryptionContext) -> Self {
         self.context = Some(context);
         self
     }
 
     /// Whether this call may be made of this key now.
-    fn admit(&self, kms: &Inner, record: &KeyRecord, now: Timestamp) -> KmsResult<KeyState> {
+    fn admit(
+        &self,
+        kms: &Inner,
+        record: &KeyRecord,
+        complete_until: Timestamp,
+        now: Timestamp,
+    ) -> KmsResult<KeyState> {
+        let is_complete = now < complete_until;
         match self.principal {
-            Principal::Root => record.admit(self.operation, now, kms.is_connected()),
+            Principal::Root | Principal::Kms => {
+                record.admit(self.operation, is_complete, now, kms.is_connected())
+            }
         }
     }
 
-    /// Takes note of a use that came to something.
-    fn settle<T>(&self, key: &Loaded, used: &Used<T>, now: Timestamp) {
-        key.usage.count(used.direction, used.version, now);
+    /// Takes note of what came of it.
+    fn settle(&self, outcome: Outcome<'_>) {
+        match outcome {
+            Outcome::Used {
+                key,
+                version,
+                direction,
+                now,
+            } => key.usage.count(direction, version, now),
+            Outcome::Done | Outcome::Failed(_) => {}
+        }
     }
 }
 
 impl Inner {
+    /// Makes a call, and settles it.
+    pub(super) async fn pass<T>(
+        &self,
+        call: Call<'_>,
+        work: impl Future<Output = KmsResult<T>>,
+    ) -> KmsResult<T> {
+        let result = work.await;
+        self.settle(call, result)
+    }
+
+    /// Settles a call that was made, or that was refused before it was.
+    pub(super) fn settle<T>(&self, call: Call<'_>, result: KmsResult<T>) -> KmsResult<T> {
+        call.settle(match &result {
+            Ok(_) => Outcome::Done,
+            Err(error) => Outcome::Failed(error),
+        });
+        result
+    }
+
     /// Uses a key: cheap, from what was read of it a short time ago.
     pub(crate) async fn use_key<T>(
         &self,
         call: Call<'_>,
         work: impl FnOnce(&KeyRecord) -> KmsResult<Used<T>>,
     ) -> KmsResult<(Arc<Loaded>, Used<T>)> {
-        let key = self.locate(call.key).await?;
+        let key = self.locate(call.key).await;
         self.use_loaded(call, key, work).await
     }
 
-    /// The same with a key that was located already.
+    /// The same with a key that was looked for already.
     pub(crate) async fn use_loaded<T>(
         &self,
         call: Call<'_>,
-        key: Arc<Loaded>,
+        key: KmsResult<Arc<Loaded>>,
         work: impl FnOnce(&KeyRecord) -> KmsResult<Used<T>>,
     ) -> KmsResult<(Arc<Loaded>, Used<T>)> {
         let now = self.now();
-        let record = key.live()?;
-        call.admit(self, record, now)?;
-        let used = work(record)?;
-        call.settle(&key, &used, now);
-        self.flush_usage_if_due(&key).await;
-        Ok((key, used))
+        let used = key.and_then(|key| {
+            let record = key.live()?;
+            call.admit(self, record, key.complete_until, now)?;
+            let used = work(record)?;
+            Ok((key, used))
+        });
+        match used {
+            Ok((key, used)) => {
+                call.settle(Outcome::Used {
+                    key: &key,
+                    version: used.version,
+                    direction: used.direction,
+                    now,
+                });
+                self.flush_usage_if_due(&key).await;
+                Ok((key, used))
+            }
+            Err(error) => self.settle(call, Err(error)),
+        }
     }
 
     /// Tells about a key.
@@ -119,16 +195,34 @@ impl Inner {
         call: Call<'_>,
         work: impl FnOnce(&KeyRecord, KeyState, Timestamp) -> T,
     ) -> KmsResult<T> {
+        self.pass(call, self.admit_key(call, work)).await
+    }
+
+    /// Admits a call that has more to do than to tell about the key.
+    pub(super) async fn admit_key<T>(
+        &self,
+        call: Call<'_>,
+        work: impl FnOnce(&KeyRecord, KeyState, Timestamp) -> T,
+    ) -> KmsResult<T> {
         let key = self.locate(call.key).await?;
         let now = self.now();
         let record = key.live()?;
-        let state = call.admit(self, record, now)?;
+        let state = call.admit(self, record, key.complete_until, now)?;
         Ok(work(record, state, now))
     }
 
-    /// Changes a key: read afresh, admitted, changed, and written only if
-    /// nobody else has written meanwhile; else all of it again.
+    /// Changes a key.
     pub(super) async fn change_key<T>(
+        &self,
+        call: Call<'_>,
+        work: impl FnMut(&mut KeyRecord, Timestamp) -> KmsResult<Change<T>>,
+    ) -> KmsResult<T> {
+        self.pass(call, self.write_changed(call, work)).await
+    }
+
+    /// The record is read afresh, admitted, changed, and written only if
+    /// nobody else has written meanwhile; else all of it again.
+    async fn write_changed<T>(
         &self,
         call: Call<'_>,
         mut work: impl FnMut(&mut KeyRecord, Timestamp) -> KmsResult<Change<T>>,
@@ -152,7 +246,7 @@ impl Inner {
             let KeyEntry::Live(mut record) = entry else {
                 return Err(super::deleted(&entry));
             };
-            call.admit(self, &record, now)?;
+            call.admit(self, &record, record.complete_until(), now)?;
             let value = match work(&mut record, now)? {
                 Change::Keep(value) => return Ok(value),
                 Change::Write(value) => value,
@@ -160,12 +254,7 @@ impl Inner {
             let entry = KeyEntry::Live(record);
             match self.vault.write(&name, &entry, Some(&stamp)).await {
                 Ok(stamp) => {
-                    let written = Loaded {
-                        id: id.as_str().into(),
-                        entry,
-                        stamp,
-                        usage,
-                    };
+                    let written = Loaded::new(&id, entry, stamp, usage);
                     self.keys.put(&id, epoch, Arc::new(written));
                     return Ok(value);
                 }

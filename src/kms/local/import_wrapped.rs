@@ -6,8 +6,10 @@ use serde::{Deserialize, Serialize};
 
 use super::gate::Call;
 use super::import::{ImportOptions, parameters_name};
-use super::{LocalKms, MAX_ATTEMPTS};
-use crate::crypto::{WrappingAlgorithm, WrappingKeyPair, WrappingKeySpec, constant_time_eq};
+use super::{Inner, LocalKms, MAX_ATTEMPTS};
+use crate::crypto::{
+    SecretBytes, WrappingAlgorithm, WrappingKeyPair, WrappingKeySpec, constant_time_eq,
+};
 use crate::kms::error::{KmsError, KmsResult, RecordProblem};
 use crate::kms::secret::StoredSecret;
 use crate::kms::state::Operation;
@@ -59,13 +61,48 @@ impl LocalKms {
         spec: WrappingKeySpec,
     ) -> KmsResult<ImportParameters> {
         let call = Call::new(Operation::GetParametersForImport, key);
-        let named = self.0.read_key(call, |record, _, now| {
+        self.0
+            .pass(call, self.0.new_parameters(call, algorithm, spec))
+            .await
+    }
+
+    /// Imports material of 32 bytes that was wrapped under what
+    /// [`get_parameters_for_import`](Self::get_parameters_for_import) gave.
+    ///
+    /// # Errors
+    /// [`KmsError::InvalidImportToken`], [`KmsError::ExpiredImportToken`];
+    /// [`KmsError::InvalidCiphertext`] if it does not unwrap; else as
+    /// [`import_key_material`](Self::import_key_material).
+    pub async fn import_wrapped_key_material(
+        &self,
+        key: &str,
+        import_token: &[u8],
+        wrapped: &[u8],
+        options: ImportOptions,
+    ) -> KmsResult<()> {
+        let call = Call::new(Operation::ImportKeyMaterial, key);
+        let unwrapped = self.0.unwrap_material(call, import_token, wrapped).await;
+        match unwrapped {
+            Ok((id, material)) => self.import_key_material(&id, &material, options).await,
+            Err(error) => self.0.settle(call, Err(error)),
+        }
+    }
+}
+
+impl Inner {
+    async fn new_parameters(
+        &self,
+        call: Call<'_>,
+        algorithm: WrappingAlgorithm,
+        spec: WrappingKeySpec,
+    ) -> KmsResult<ImportParameters> {
+        let named = self.admit_key(call, |record, _, now| {
             (record.id.clone(), record.arn.clone(), now)
         });
         let (id, key_arn, now) = named.await?;
         let pair = WrappingKeyPair::generate(spec)?;
         let mut token = [0; TOKEN_LENGTH];
-        self.0.backend.random().fill(&mut token)?;
+        self.backend.random().fill(&mut token)?;
         let valid_until = now.plus(VALIDITY);
         let parameters =
             Parameters {
@@ -78,16 +115,16 @@ impl LocalKms {
             };
         let name = parameters_name(&id);
         for _ in 0..MAX_ATTEMPTS {
-            let stamp = match self.0.vault.read::<Parameters>(&name).await {
+            let stamp = match self.vault.read::<Parameters>(&name).await {
                 Ok(stored) => stored.map(|stored| stored.stamp),
                 Err(KmsError::Record { .. }) => {
                     // Nobody can use it any more.
-                    self.0.vault.remove(&name).await?;
+                    self.vault.remove(&name).await?;
                     None
                 }
                 Err(error) => return Err(error),
             };
-            match self.0.vault.write(&name, &parameters, stamp.as_ref()).await {
+            match self.vault.write(&name, &parameters, stamp.as_ref()).await {
                 Ok(_) => {
                     return Ok(ImportParameters {
                         key_arn,
@@ -106,27 +143,19 @@ impl LocalKms {
         })
     }
 
-    /// Imports material of 32 bytes that was wrapped under what
-    /// [`get_parameters_for_import`](Self::get_parameters_for_import) gave.
-    ///
-    /// # Errors
-    /// [`KmsError::InvalidImportToken`], [`KmsError::ExpiredImportToken`];
-    /// [`KmsError::InvalidCiphertext`] if it does not unwrap; else as
-    /// [`import_key_material`](Self::import_key_material).
-    pub async fn import_wrapped_key_material(
+    /// The id of the key that the material is for, and the material.
+    async fn unwrap_material(
         &self,
-        key: &str,
+        call: Call<'_>,
         import_token: &[u8],
         wrapped: &[u8],
-        options: ImportOptions,
-    ) -> KmsResult<()> {
-        let call = Call::new(Operation::ImportKeyMaterial, key);
-        let named = self.0.read_key(call, |record, _, now| {
+    ) -> KmsResult<(String, SecretBytes)> {
+        let named = self.admit_key(call, |record, _, now| {
             (record.id.clone(), record.arn.clone(), now)
         });
         let (id, key, now) = named.await?;
         let name = parameters_name(&id);
-        let stored = self.0.vault.read::<Parameters>(&name).await?;
+        let stored = self.vault.read::<Parameters>(&name).await?;
         let parameters = stored.map(|stored| stored.value);
         let parameters = parameters
             .filter(|parameters| constant_time_eq(&parameters.token, import_token))
@@ -141,6 +170,6 @@ impl LocalKms {
             .map_err(|_| damaged())?
             .unwrap(algorithm, wrapped)
             .map_err(|_| KmsError::InvalidCiphertext)?;
-        self.import_key_material(&id, &material, options).await
+        Ok((id, material))
     }
 }

@@ -1,4 +1,4 @@
-//! Making keys, telling about them, and changing them.
+//! Telling about keys, and changing them.
 
 use std::collections::BTreeMap;
 use std::time::{Duration, SystemTime};
@@ -7,13 +7,9 @@ use super::gate::{Call, Change};
 use super::{Inner, LocalKms, key_name, not_found};
 use crate::kms::alias::{self, KeySpec};
 use crate::kms::error::{KmsError, KmsResult};
-use crate::kms::key::{
-    BackingKey, BackingKeyCause, DEFAULT_ROTATION_DAYS, DELETION_DAYS, KeyEntry, KeyRecord,
-    Material, Origin, Owner,
-};
+use crate::kms::key::{BackingKeyCause, DEFAULT_ROTATION_DAYS, DELETION_DAYS, KeyEntry};
 use crate::kms::keyring::{BackingKeyInfo, Keyring};
 use crate::kms::state::Operation;
-use crate::kms::store::StoreError;
 use crate::kms::time::Timestamp;
 
 /// A key that was used within so long before its deletion is scheduled is said
@@ -21,61 +17,6 @@ use crate::kms::time::Timestamp;
 const RECENT_USE: Duration = Duration::from_secs(30 * 24 * 60 * 60);
 /// How many names are listed at once.
 pub(super) const PAGE: usize = 500;
-
-/// What a new key is to be.
-#[derive(Clone, Debug, Default)]
-pub struct CreateKey {
-    alias: Option<String>,
-    description: String,
-    tags: BTreeMap<String, String>,
-    rotation_days: Option<u16>,
-    is_external: bool,
-}
-
-impl CreateKey {
-    /// A customer key with material of the KMS's own, without alias,
-    /// description, tags and automatic rotation.
-    pub fn new() -> Self {
-        Self::default()
-    }
-
-    /// Gives it an alias, which must be free.
-    #[must_use]
-    pub fn alias(mut self, alias: impl Into<String>) -> Self {
-        self.alias = Some(alias.into());
-        self
-    }
-
-    /// At most 8,192 characters.
-    #[must_use]
-    pub fn description(mut self, description: impl Into<String>) -> Self {
-        self.description = description.into();
-        self
-    }
-
-    /// Adds a tag: a key of 1 to 128 characters, a value of at most 256; at
-    /// most 50 of them.
-    #[must_use]
-    pub fn tag(mut self, key: impl Into<String>, value: impl Into<String>) -> Self {
-        self.tags.insert(key.into(), value.into());
-        self
-    }
-
-    /// Rotates it automatically, after so many days each: 90 to 2,560.
-    #[must_use]
-    pub fn rotate_every(mut self, days: u16) -> Self {
-        self.rotation_days = Some(days);
-        self
-    }
-
-    /// A key whose material is [imported](LocalKms::import_key_material). It is
-    /// [`PendingImport`](crate::kms::KeyState::PendingImport) until then.
-    #[must_use]
-    pub fn external(mut self) -> Self {
-        self.is_external = true;
-        self
-    }
-}
 
 /// A part of the list of keys.
 #[derive(Debug, Default)]
@@ -118,80 +59,6 @@ pub struct DeletedKey {
 }
 
 impl LocalKms {
-    /// Makes a customer key.
-    ///
-    /// # Errors
-    /// [`KmsError::AlreadyExists`] and [`KmsError::InvalidAlias`] for the
-    /// alias; [`KmsError::InvalidArgument`] and [`KmsError::LimitExceeded`] for
-    /// the rest; the store's errors. There is no new key then.
-    pub async fn create_key(&self, request: CreateKey) -> KmsResult<Keyring> {
-        let kms = &*self.0;
-        if let Some(alias) = &request.alias {
-            alias::check(alias)?;
-            kms.check_free(alias).await?;
-        }
-        let mut bytes = [0; 16];
-        kms.backend.random().fill(&mut bytes)?;
-        let id = alias::id_from(bytes, 4);
-        let origin = match request.is_external {
-            true => Origin::External,
-            false => Origin::Local,
-        };
-        let now = kms.now();
-        let mut record = kms.new_record(id, Owner::Customer, origin, now)?;
-        record.set_description(request.description)?;
-        record.add_tags(&request.tags)?;
-        if let Some(days) = request.rotation_days {
-            if origin == Origin::External {
-                return Err(KmsError::invalid(
-                    "a key with imported material is rotated on demand only",
-                ));
-            }
-            record.enable_rotation(days, now)?;
-        }
-        let (keyring, id) = (kms.keyring(&record)?, record.id.clone());
-        let entry = KeyEntry::Live(Box::new(record));
-        let stamp = kms.vault.write(&key_name(&id), &entry, None).await?;
-        if let Some(alias) = &request.alias
-            && let Err(error) = kms.claim_alias(alias, &id).await
-        {
-            // Nobody has seen it. If it cannot be deleted now, it stays, whole
-            // and without an alias.
-            let _ = kms.vault.delete(&key_name(&id), &stamp).await;
-            return Err(error);
-        }
-        Ok(keyring)
-    }
-
-    /// The key of a service of the application's, made on first use. It can be
-    /// looked at and used (as `alias/aws/` and the name), it is rotated each
-    /// year, and it cannot be managed.
-    ///
-    /// # Errors
-    /// [`KmsError::InvalidAlias`] for a name that is no part of an alias; the
-    /// store's errors.
-    pub async fn service_key(&self, service: &str) -> KmsResult<Keyring> {
-        let alias = alias::service_alias(service)?;
-        let owner = Owner::Service(service.to_owned());
-        let id = self.0.named_key(&alias, owner).await?;
-        self.describe_key(&id).await
-    }
-
-    /// A key of the application's own under a name, made on first use: its ARN,
-    /// for [`provider`](Self::provider) and the other calls that use a key. It
-    /// is rotated each year, and can be neither looked at nor managed.
-    ///
-    /// # Errors
-    /// [`KmsError::InvalidAlias`] for a name that is no part of an alias; the
-    /// store's errors.
-    pub async fn owned_key(&self, name: &str) -> KmsResult<String> {
-        alias::service_alias(name)?;
-        let owner = Owner::Owned(name.to_owned());
-        // No caller's text is taken for an alias of this kind.
-        let id = self.0.named_key(&format!("owned/{name}"), owner).await?;
-        Ok(format!("{}{id}", alias::ARN_PREFIX))
-    }
-
     /// A key, as it is now.
     ///
     /// # Errors
@@ -208,38 +75,8 @@ impl LocalKms {
     /// The store's errors. What a record cannot be read for is part of the
     /// page.
     pub async fn list_keys(&self, after: Option<&str>, limit: usize) -> KmsResult<KeyPage> {
-        let limit = limit.clamp(1, 1000);
-        let mut page = KeyPage::default();
-        let mut last = match after {
-            Some(id) if alias::is_id(id) => Some(key_name(id)),
-            Some(_) => return Err(KmsError::invalid("this is no page's `next`")),
-            None => None,
-        };
-        loop {
-            let names = self.0.vault.list("keys/", last.as_deref(), PAGE).await?;
-            for name in &names {
-                let id = name.trim_start_matches("keys/");
-                let described = match self.0.load(id).await {
-                    Ok(_) => self.describe_key(id).await,
-                    Err(error) => Err(error),
-                };
-                match described {
-                    Ok(keyring) => page.keyrings.push(keyring),
-                    // Deleted, or an owned key's.
-                    Err(KmsError::NotFound { .. }) => {}
-                    Err(error @ KmsError::Record { .. }) => page.damaged.push(error),
-                    Err(error) => return Err(error),
-                }
-                if page.keyrings.len() + page.damaged.len() == limit {
-                    page.next = Some(id.to_owned());
-                    return Ok(page);
-                }
-            }
-            if names.len() < PAGE {
-                return Ok(page);
-            }
-            last = names.into_iter().next_back();
-        }
+        let call = Call::new(Operation::ListKeys, "");
+        self.0.pass(call, self.0.list_keys(after, limit)).await
     }
 
     /// What is left of a key that was deleted; `None` for one that is there.
@@ -247,22 +84,8 @@ impl LocalKms {
     /// # Errors
     /// [`KmsError::NotFound`] if there never was one; the store's errors.
     pub async fn deleted_key(&self, key: &str) -> KmsResult<Option<DeletedKey>> {
-        let KeySpec::Id(id) = KeySpec::parse(key)? else {
-            return Err(not_found(key));
-        };
-        let loaded = self.0.load(id).await?.ok_or_else(|| not_found(key))?;
-        let tombstone = match &loaded.entry {
-            KeyEntry::Deleted(tombstone) => tombstone.clone(),
-            KeyEntry::Live(record) => match record.state(self.0.now(), true) {
-                Some(_) => return Ok(None),
-                None => record.tombstone(),
-            },
-        };
-        Ok(Some(DeletedKey {
-            arn: tombstone.arn,
-            created: tombstone.created.into(),
-            deleted: tombstone.deleted.into(),
-        }))
+        let call = Call::new(Operation::DescribeKey, key);
+        self.0.pass(call, self.0.deleted_key(key)).await
     }
 
     /// Changes the description: at most 8,192 characters.
@@ -486,67 +309,54 @@ fn change_if(changed: bool) -> Change<()> {
 }
 
 impl Inner {
-    fn keyring(&self, record: &KeyRecord) -> KmsResult<Keyring> {
-        let now = self.now();
-        let state = record.state(now, self.is_connected());
-        let state = state.ok_or_else(|| record.not_found())?;
-        Ok(Keyring::new(record, state, now))
+    async fn list_keys(&self, after: Option<&str>, limit: usize) -> KmsResult<KeyPage> {
+        let limit = limit.clamp(1, 1000);
+        let mut page = KeyPage::default();
+        let mut last = match after {
+            Some(id) if alias::is_id(id) => Some(key_name(id)),
+            Some(_) => return Err(KmsError::invalid("this is no page's `next`")),
+            None => None,
+        };
+        loop {
+            let names = self.vault.list("keys/", last.as_deref(), PAGE).await?;
+            for name in &names {
+                let id = name.trim_start_matches("keys/");
+                let call = Call::new(Operation::DescribeKey, id);
+                match self.admit_key(call, Keyring::new).await {
+                    Ok(keyring) => page.keyrings.push(keyring),
+                    // Deleted, or an owned key's.
+                    Err(KmsError::NotFound { .. }) => {}
+                    Err(error @ KmsError::Record { .. }) => page.damaged.push(error),
+                    Err(error) => return Err(error),
+                }
+                if page.keyrings.len() + page.damaged.len() == limit {
+                    page.next = Some(id.to_owned());
+                    return Ok(page);
+                }
+            }
+            if names.len() < PAGE {
+                return Ok(page);
+            }
+            last = names.into_iter().next_back();
+        }
     }
 
-    /// A new key, not stored yet.
-    fn new_record(
-        &self,
-        id: String,
-        owner: Owner,
-        origin: Origin,
-        now: Timestamp,
-    ) -> KmsResult<KeyRecord> {
-        let mut backing_keys = Vec::new();
-        if origin == Origin::Local {
-            let material = Material::generate(&self.backend)?;
-            let cause = BackingKeyCause::Creation;
-            backing_keys.push(BackingKey::new(&self.backend, &id, material, cause, now));
-        }
-        Ok(KeyRecord {
-            arn: format!("{}{id}", alias::ARN_PREFIX),
-            id,
-            owner,
-            origin,
-            description: String::new(),
-            tags: BTreeMap::new(),
-            created: now,
-            enabled: true,
-            deletion: None,
-            rotation: None,
-            minimum_version: 1,
-            backing_keys,
-            next: None,
-        })
-    }
-
-    /// The id of a key that is found by its name, made on first use. Its id
-    /// follows from the name, so that of several who make it at once all make
-    /// the same one, and it has material as soon as it is there.
-    async fn named_key(&self, alias: &str, owner: Owner) -> KmsResult<String> {
-        if let Some(loaded) = self.load_alias(alias).await?
-            && let Some(target) = &loaded.record.target
-        {
-            return Ok(target.clone());
-        }
-        let id = alias::named_id(&self.backend, self.store_id(), alias);
-        let now = self.now();
-        let mut record = self.new_record(id.clone(), owner, Origin::Local, now)?;
-        record.enable_rotation(DEFAULT_ROTATION_DAYS, now)?;
-        let entry = KeyEntry::Live(Box::new(record));
-        match self.vault.write(&key_name(&id), &entry, None).await {
-            Ok(_) | Err(KmsError::Store(StoreError::Conflict { .. })) => {}
-            Err(error) => return Err(error),
-        }
-        match self.claim_alias(alias, &id).await {
-            Ok(()) => Ok(id),
-            // A neighbour's, or a backup's: it was first.
-            Err(KmsError::AlreadyExists { .. }) => self.resolve_alias_afresh(alias).await,
-            Err(error) => Err(error),
-        }
+    async fn deleted_key(&self, key: &str) -> KmsResult<Option<DeletedKey>> {
+        let KeySpec::Id(id) = KeySpec::parse(key)? else {
+            return Err(not_found(key));
+        };
+        let loaded = self.load(id).await?.ok_or_else(|| not_found(key))?;
+        let tombstone = match &loaded.entry {
+            KeyEntry::Deleted(tombstone) => tombstone.clone(),
+            KeyEntry::Live(record) => match record.state(self.now(), true) {
+                Some(_) => return Ok(None),
+                None => record.tombstone(),
+            },
+        };
+        Ok(Some(DeletedKey {
+            arn: tombstone.arn,
+            created: tombstone.created.into(),
+            deleted: tombstone.deleted.into(),
+        }))
     }
 }

@@ -2,6 +2,7 @@
 
 mod aliases;
 mod builder;
+mod create;
 mod cryptography;
 mod due;
 mod gate;
@@ -20,8 +21,9 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::task::{Context, Waker};
 use std::time::Duration;
 
-pub use aliases::Alias;
+pub use aliases::{Alias, AliasList};
 pub use builder::LocalKmsBuilder;
+pub use create::CreateKey;
 pub use cryptography::{
     Ciphertext, DataKeySpec, DecryptedBlob, GeneratedKey, MAX_PLAINTEXT_LENGTH,
 };
@@ -30,7 +32,7 @@ pub(crate) use gate::{Call, Used};
 pub use import::{ImportOptions, ImportType};
 #[cfg(feature = "aws-lc-rs")]
 pub use import_wrapped::ImportParameters;
-pub use manage::{CreateKey, DeletedKey, KeyPage, ScheduledDeletion};
+pub use manage::{DeletedKey, KeyPage, ScheduledDeletion};
 pub use usage::{KeyUsage, MessageCount, VersionUsage};
 
 use super::alias::{self, AliasRecord, KeySpec};
@@ -108,6 +110,8 @@ pub(crate) struct Loaded {
     id: Box<str>,
     entry: KeyEntry,
     stamp: Stamp,
+    /// Until when all material is there: see [`KeyRecord::complete_until`].
+    complete_until: Timestamp,
     usage: Arc<UsageCounter>,
 }
 
@@ -130,6 +134,20 @@ impl Stamped for LoadedAlias {
 }
 
 impl Loaded {
+    fn new(id: &str, entry: KeyEntry, stamp: Stamp, usage: Arc<UsageCounter>) -> Self {
+        let complete_until = match &entry {
+            KeyEntry::Live(record) => record.complete_until(),
+            KeyEntry::Deleted(_) => Timestamp::FIRST,
+        };
+        Loaded {
+            id: id.into(),
+            entry,
+            stamp,
+            complete_until,
+            usage,
+        }
+    }
+
     /// The key's id.
     pub(crate) fn id(&self) -> &str {
         &self.id
@@ -250,11 +268,19 @@ impl Inner {
         self.reload(id, epoch).await
     }
 
-    /// A key by its id, read now: for a ciphertext of a version that is not
-    /// known here, which another process may have added.
-    pub(crate) async fn load_afresh(&self, id: &str) -> KmsResult<Option<Arc<Loaded>>> {
-        let epoch = self.keys.epoch(&self.vault, self.clock.elapsed()).await?;
-        self.reload(id, epoch).await
+    /// A key by its id, for a ciphertext of this version.
+    async fn load_version(&self, id: &str, version: u32) -> KmsResult<Arc<Loaded>> {
+        let known = self.load(id).await?;
+        let has_version = |record: &KeyRecord| version <= record.current_version();
+        let key = match known {
+            Some(key) if key.live().is_ok_and(has_version) => Some(key),
+            // Another process may have rotated it, or made it, just now.
+            _ => {
+                let epoch = self.keys.epoch(&self.vault, self.clock.elapsed()).await?;
+                self.reload(id, epoch).await?
+            }
+        };
+        key.ok_or_else(|| not_found(id))
     }
 
     async fn reload(&self, id: &str, epoch: u64) -> KmsResult<Option<Arc<Loaded>>> {
@@ -282,12 +308,7 @@ impl Inner {
             return Err(KmsError::record(&name, RecordProblem::Damaged));
         }
         let usage = self.usage_counter(id);
-        Ok(Some(Loaded {
-            id: id.into(),
-            entry: stored.value,
-            stamp: stored.stamp,
-            usage,
-        }))
+        Ok(Some(Loaded::new(id, stored.value, stored.stamp, usage)))
     }
 
     async fn load_alias(&self, name: &str) -> KmsResult<Option<Arc<LoadedAlias>>> {

@@ -87,7 +87,12 @@ impl<T: Stamped> Shelf<T> {
         let mut records = self.records.write().unwrap_or_else(PoisonError::into_inner);
         match records.get_mut(name) {
             Some(known) => {
-                let newer = record.stamp().generation() >= known.record.stamp().generation();
+                let (new, old) = (record.stamp(), known.record.stamp());
+                let newer = match new.has_same_birth(old) {
+                    true => new.generation() >= old.generation(),
+                    // A backup's, whatever its generation.
+                    false => epoch >= known.epoch,
+                };
                 if newer {
                     known.record = record;
                 }
@@ -99,6 +104,14 @@ impl<T: Stamped> Shelf<T> {
                 records.insert(name.into(), Read { epoch, record });
             }
         }
+    }
+
+    /// Forgets all records: this process has changed some of them otherwise.
+    pub(super) fn forget_all(&self) {
+        // What a slow reader puts there now belongs to an earlier epoch.
+        self.epoch.fetch_add(1, Ordering::AcqRel);
+        let mut records = self.records.write().unwrap_or_else(PoisonError::into_inner);
+        records.clear();
     }
 
     /// Forgets a record, so that it is read again.

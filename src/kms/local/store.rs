@@ -1,7 +1,8 @@
 //! The store as a whole: its keys' keys, and backups.
 
-use super::LocalKms;
+use super::{Call, LocalKms};
 use crate::kms::error::KmsResult;
+use crate::kms::state::Operation;
 use crate::kms::vault::{ImportReport, RootKey};
 
 impl LocalKms {
@@ -17,10 +18,11 @@ impl LocalKms {
     ///
     /// # Errors
     /// [`KmsError::WrongRoot`](crate::kms::KmsError::WrongRoot) if somebody
-    /// else has changed it meanwhile;
+    /// else has changed it meanwhile, to another one than this;
     /// [`KmsError::Root`](crate::kms::KmsError::Root); the store's errors.
     pub async fn change_root(&self, root: RootKey) -> KmsResult<()> {
-        self.0.vault.change_root(root).await
+        let call = Call::new(Operation::ChangeRoot, "");
+        self.0.pass(call, self.0.vault.change_root(root)).await
     }
 
     /// Makes a new version of the store key, and seals every record under it.
@@ -30,7 +32,8 @@ impl LocalKms {
     /// # Errors
     /// As [`change_root`](Self::change_root).
     pub async fn rotate_store_key(&self) -> KmsResult<u64> {
-        self.0.vault.rotate_store_key().await
+        let call = Call::new(Operation::RotateStoreKey, "");
+        self.0.pass(call, self.0.vault.rotate_store_key()).await
     }
 
     /// A backup: everything in the store, in one sealed file, under a key or a
@@ -40,8 +43,12 @@ impl LocalKms {
     /// [`KmsError::Record`](crate::kms::KmsError::Record) if one cannot be
     /// read: a backup is whole, or there is none. The store's errors.
     pub async fn export(&self, under: &RootKey) -> KmsResult<Vec<u8>> {
-        self.0.flush_all_usage().await?;
-        self.0.vault.export(under).await
+        let export = async {
+            self.0.flush_all_usage().await?;
+            self.0.vault.export(under).await
+        };
+        let call = Call::new(Operation::ExportStore, "");
+        self.0.pass(call, export).await
     }
 
     /// Restores a backup, into an empty store or into one that is in use. Of
@@ -54,6 +61,14 @@ impl LocalKms {
     /// [`KmsError::WrongRoot`](crate::kms::KmsError::WrongRoot) before anything
     /// was written; the store's errors, after which the same call goes on.
     pub async fn import(&self, backup: &[u8], under: &RootKey) -> KmsResult<ImportReport> {
-        self.0.vault.import(backup, under).await
+        let import = async {
+            let imported = self.0.vault.import(backup, under).await;
+            // Also after an error some records may be others.
+            self.0.keys.forget_all();
+            self.0.aliases.forget_all();
+            imported
+        };
+        let call = Call::new(Operation::ImportStore, "");
+        self.0.pass(call, import).await
     }
 }

@@ -11,12 +11,14 @@
 //! ```
 
 use std::collections::BTreeSet;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Barrier};
 use std::task::{Context, Waker};
 use std::thread;
 
-use super::{Blob, BlobEntry, BlobStore, BlobVersion, Expected, StoreError, StoreFuture};
+use super::{
+    Blob, BlobEntry, BlobStore, BlobVersion, ChangeToken, Expected, StoreError, StoreFuture,
+};
 use crate::client::blocking::block_on;
 
 type Store = Arc<dyn BlobStore>;
@@ -70,6 +72,64 @@ pub fn all() -> Vec<Behaviour> {
         no_update_is_lost,
         readers_see_whole_blobs,
     ]
+}
+
+/// Several handles on one store, as several processes or machines have them,
+/// as a store whose calls go to each handle in turn: it must behave as one
+/// handle does.
+///
+/// # Panics
+/// Where there is no handle.
+pub fn in_turn(handles: Vec<Arc<dyn BlobStore>>) -> Arc<dyn BlobStore> {
+    assert!(!handles.is_empty(), "no handle");
+    Arc::new(InTurn {
+        handles,
+        calls: AtomicUsize::new(0),
+    })
+}
+
+struct InTurn {
+    handles: Vec<Store>,
+    calls: AtomicUsize,
+}
+
+impl InTurn {
+    fn next(&self) -> &dyn BlobStore {
+        let call = self.calls.fetch_add(1, Ordering::Relaxed);
+        &*self.handles[call % self.handles.len()]
+    }
+}
+
+impl BlobStore for InTurn {
+    fn read<'a>(&'a self, name: &'a str) -> StoreFuture<'a, Option<Blob>> {
+        self.next().read(name)
+    }
+
+    fn write<'a>(
+        &'a self,
+        name: &'a str,
+        bytes: &'a [u8],
+        expected: Expected<'a>,
+    ) -> StoreFuture<'a, BlobVersion> {
+        self.next().write(name, bytes, expected)
+    }
+
+    fn delete<'a>(&'a self, name: &'a str, expected: &'a BlobVersion) -> StoreFuture<'a, ()> {
+        self.next().delete(name, expected)
+    }
+
+    fn list<'a>(
+        &'a self,
+        prefix: &'a str,
+        after: Option<&'a str>,
+        limit: usize,
+    ) -> StoreFuture<'a, Vec<BlobEntry>> {
+        self.next().list(prefix, after, limit)
+    }
+
+    fn change_token<'a>(&'a self, prefix: &'a str) -> StoreFuture<'a, Option<ChangeToken>> {
+        self.next().change_token(prefix)
+    }
 }
 
 /// A store, its calls waited for.
@@ -376,6 +436,7 @@ fn listing_while_others_write(store: Store) {
     let over = AtomicBool::new(false);
     thread::scope(|scope| {
         scope.spawn(|| {
+            let _over = SetOnDrop(&over);
             for round in 0..10 {
                 let name = format!("kept/passing-{round}");
                 let version = store.create(&name, b"x").unwrap();
@@ -383,7 +444,6 @@ fn listing_while_others_write(store: Store) {
                 let blob = store.read("kept/7").unwrap();
                 store.replace("kept/7", b"y", &blob.version).unwrap();
             }
-            over.store(true, Ordering::Release);
         });
         while !over.load(Ordering::Acquire) {
             let names = store.names("kept/");
@@ -443,6 +503,15 @@ fn nothing_before_the_first_poll(store: Store) {
     drop(future);
     let bytes = blocking.bytes("a").unwrap();
     assert!(bytes == b"first" || bytes == b"second", "{bytes:?}");
+}
+
+/// Ends others' loops, also where its thread has panicked.
+struct SetOnDrop<'a>(&'a AtomicBool);
+
+impl Drop for SetOnDrop<'_> {
+    fn drop(&mut self) {
+        self.0.store(true, Ordering::Release);
+    }
 }
 
 const THREADS: usize = 4;
@@ -547,6 +616,7 @@ fn readers_see_whole_blobs(store: Store) {
             }
             return;
         }
+        let _over = SetOnDrop(&over);
         for round in 0..10_u8 {
             let version = store.create("a", &vec![round; 3000]).unwrap();
             let version = store
@@ -554,6 +624,5 @@ fn readers_see_whole_blobs(store: Store) {
                 .unwrap();
             store.delete("a", &version).unwrap();
         }
-        over.store(true, Ordering::Release);
     });
 }

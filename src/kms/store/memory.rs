@@ -25,7 +25,26 @@ pub struct MemoryStore {
 #[derive(Default)]
 struct Shared {
     blobs: BTreeMap<String, Blob>,
-    changes: u64,
+    /// How many changes there were, by the names' first segments.
+    changes: BTreeMap<String, u64>,
+}
+
+impl Shared {
+    fn note_change(&mut self, name: &str) {
+        let segment = name.split('/').next().unwrap_or_default();
+        match self.changes.get_mut(segment) {
+            Some(changes) => *changes += 1,
+            None => drop(self.changes.insert(segment.to_owned(), 1)),
+        }
+    }
+
+    /// Of the first segment, if the prefix has all of it, else of all.
+    fn changes(&self, prefix: &str) -> u64 {
+        match prefix.split_once('/') {
+            Some((segment, _)) => self.changes.get(segment).copied().unwrap_or_default(),
+            None => self.changes.values().sum(),
+        }
+    }
 }
 
 impl MemoryStore {
@@ -96,7 +115,7 @@ impl BlobStore for MemoryStore {
             if let Some(mut old) = shared.blobs.insert(name.to_owned(), blob) {
                 old.bytes.zeroize();
             }
-            shared.changes += 1;
+            shared.note_change(name);
             Ok(version)
         })
     }
@@ -111,7 +130,7 @@ impl BlobStore for MemoryStore {
             if let Some(mut old) = shared.blobs.remove(name) {
                 old.bytes.zeroize();
             }
-            shared.changes += 1;
+            shared.note_change(name);
             Ok(())
         })
     }
@@ -139,8 +158,10 @@ impl BlobStore for MemoryStore {
     }
 
     fn change_token<'a>(&'a self, prefix: &'a str) -> StoreFuture<'a, Option<ChangeToken>> {
-        let _ = prefix;
-        Box::pin(async move { Ok(Some(ChangeToken::new(self.lock().changes.to_string()))) })
+        Box::pin(async move {
+            let changes = self.lock().changes(prefix);
+            Ok(Some(ChangeToken::new(changes.to_string())))
+        })
     }
 }
 

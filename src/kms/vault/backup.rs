@@ -31,18 +31,18 @@ pub struct ImportReport {
 
 /// A backup's plaintext.
 #[derive(Serialize, Deserialize)]
-struct Backup<'a> {
-    store_id: &'a str,
+pub(super) struct Backup<'a> {
+    pub(super) store_id: &'a str,
     #[serde(borrow)]
-    records: Vec<Entry<'a>>,
+    pub(super) records: Vec<Entry<'a>>,
 }
 
 #[derive(Serialize, Deserialize)]
-struct Entry<'a> {
-    name: &'a str,
-    generation: u64,
+pub(super) struct Entry<'a> {
+    pub(super) name: &'a str,
+    pub(super) generation: u64,
     #[serde(borrow)]
-    payload: Bytes<'a>,
+    pub(super) payload: Bytes<'a>,
 }
 
 impl Backup<'_> {
@@ -120,7 +120,6 @@ impl Vault {
         backup: &[u8],
         under: &RootKey,
     ) -> KmsResult<ImportReport> {
-        under.check()?;
         let opened = envelope::open(Content::Backup, backup, under, None, &self.backend).await;
         let opened = opened.map_err(|why| match why {
             NotOpened::Damaged => not_a_backup(),

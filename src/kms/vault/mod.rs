@@ -20,9 +20,9 @@
 //!   has read the record: nothing outside the store keeps count;
 //! - a record that was taken away, and what is put back after this process
 //!   has deleted it;
-//! - a record from before a deletion, put back in the place of one that was
-//!   made later under the same name: generations start anew there (each record
-//!   has a random birth mark that its changes keep).
+//! - a record from before a deletion or an import, put back in the place of
+//!   one that was made later under the same name: generations start anew there
+//!   (each record has a random birth mark that its changes keep).
 //!
 //! Putting a copy back as it was *is* the way to restore a whole store; only
 //! processes that have it open must be restarted.
@@ -111,6 +111,12 @@ impl Stamp {
     pub(super) fn generation(&self) -> u64 {
         self.generation
     }
+
+    /// Whether one record came of the other by changes: not so where a backup
+    /// was restored between them.
+    pub(super) fn has_same_birth(&self, other: &Stamp) -> bool {
+        self.birth == other.birth
+    }
 }
 
 /// A record as it was read, open.
@@ -135,12 +141,11 @@ impl Vault {
         backend: CryptoBackend,
         create: Creation,
     ) -> KmsResult<Vault> {
-        root.check()?;
-        let mut blob = store.read(ROOT).await?;
+        let mut blob = read_blob(&*store, ROOT).await?;
         if blob.is_none() && !store.list("", None, 1).await?.is_empty() {
             // Made meanwhile, or lost. A new one in its place would make all
             // records unreadable for good.
-            let made = store.read(ROOT).await?;
+            let made = read_blob(&*store, ROOT).await?;
             blob = Some(made.ok_or_else(missing_root)?);
         }
         if blob.is_none() {
@@ -161,7 +166,7 @@ impl Vault {
                     return Ok(Self::new(store, root, backend, true));
                 }
                 Err(error) if is_conflict(&error) => {
-                    let theirs = store.read(ROOT).await?;
+                    let theirs = read_blob(&*store, ROOT).await?;
                     blob = Some(theirs.ok_or(error)?);
                 }
                 Err(error) => return Err(error),
@@ -294,10 +299,12 @@ impl Vault {
     pub(super) async fn remove(&self, name: &str) -> KmsResult<()> {
         check_record_name(name)?;
         for _ in 0..MAX_ATTEMPTS {
-            let Some(blob) = self.store.read(name).await? else {
+            // Not by reading: a damaged one has to go, too.
+            let entries = self.store.list(name, None, 1).await?;
+            let Some(entry) = entries.into_iter().find(|entry| entry.name == name) else {
                 return Ok(());
             };
-            match self.store.delete(name, &blob.version).await {
+            match self.store.delete(name, &entry.version).await {
                 Ok(()) => {
                     self.seen.forget(name);
                     return Ok(());
@@ -342,7 +349,7 @@ impl Vault {
 
     /// Opens the root record again, with one call to the root key.
     pub(super) async fn contact_root(&self) -> KmsResult<()> {
-        self.refresh_root(true).await
+        self.refresh_root(true, None).await
     }
 
     /// Seals the root record under another root key. Nothing else is
@@ -355,7 +362,16 @@ impl Vault {
     pub(super) async fn change_root(&self, new: RootKey) -> KmsResult<()> {
         let unlocked = new.unlock_new(&self.backend)?;
         for _ in 0..MAX_ATTEMPTS {
-            self.reload().await?;
+            match self.reload().await {
+                // Perhaps it was changed to this one, and the answer was lost.
+                Err(error @ KmsError::WrongRoot { .. }) => {
+                    return match self.refresh_root(true, Some(&new)).await {
+                        Err(KmsError::WrongRoot { .. }) => Err(error),
+                        opened => opened,
+                    };
+                }
+                reloaded => reloaded?,
+            }
             let root = self.root();
             let content = root.content.next(root.content.store_keys.copy())?;
             let changed = self.write_root(&root, content, new.clone(), unlocked.clone());
@@ -383,16 +399,23 @@ impl Vault {
     /// Looks whether the root record has changed; only if it has, this asks
     /// the root key.
     async fn reload(&self) -> KmsResult<()> {
-        self.refresh_root(false).await
+        self.refresh_root(false, None).await
     }
 
-    async fn refresh_root(&self, always: bool) -> KmsResult<()> {
+    /// Opens the root record with the root key that is known, or another.
+    async fn refresh_root(&self, always: bool, other: Option<&RootKey>) -> KmsResult<()> {
         let held = self.root();
-        let blob = self.store.read(ROOT).await?.ok_or_else(missing_root)?;
+        let blob = read_blob(&*self.store, ROOT)
+            .await?
+            .ok_or_else(missing_root)?;
         if blob.version == held.version && !always {
             return Ok(());
         }
-        let root = Root::open(blob, &held.key, Some(&held.unlocked), &self.backend).await?;
+        let (key, ready) = match other {
+            Some(key) => (key, None),
+            None => (&held.key, Some(&held.unlocked)),
+        };
+        let root = Root::open(blob, key, ready, &self.backend).await?;
         let (found, seen) = (root.content.generation, held.content.generation);
         if root.content.store_id != self.store_id {
             return Err(KmsError::record(ROOT, RecordProblem::Damaged));
@@ -431,7 +454,7 @@ impl Vault {
     async fn load(&self, name: &str) -> KmsResult<Option<Loaded>> {
         // Before the read: what others write meanwhile is no older for it.
         let seen = self.seen.get(name);
-        match self.store.read(name).await? {
+        match read_blob(&*self.store, name).await? {
             Some(blob) => self.open_blob(name, blob, seen).await.map(Some),
             None => Ok(None),
         }
@@ -493,6 +516,14 @@ impl fmt::Debug for Vault {
             .field("store_id", &self.store_id)
             .finish_non_exhaustive()
     }
+}
+
+/// Reads a blob. What the store itself finds damaged is a damaged record.
+async fn read_blob(store: &dyn BlobStore, name: &str) -> KmsResult<Option<Blob>> {
+    store.read(name).await.map_err(|error| match error {
+        StoreError::Damaged { name, .. } => KmsError::record(&name, RecordProblem::Damaged),
+        error => error.into(),
+    })
 }
 
 /// Writes, and where the store does not know whether it has, looks. No two

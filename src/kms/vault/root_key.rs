@@ -75,7 +75,7 @@ impl RootKey {
     }
 
     /// Refuses what can open nothing.
-    pub(super) fn check(&self) -> KmsResult<()> {
+    fn check(&self) -> KmsResult<()> {
         match &*self.0 {
             Kind::Bytes(key) if key.len() != ROOT_KEY_LENGTH => Err(KmsError::invalid(format!(
                 "a root key has {ROOT_KEY_LENGTH} bytes, and this one {}",
@@ -90,7 +90,6 @@ impl RootKey {
 
     /// Gets ready to seal something new.
     pub(super) fn unlock_new(&self, backend: &CryptoBackend) -> KmsResult<Unlocked> {
-        self.check()?;
         let way = match &*self.0 {
             Kind::Bytes(_) => Way::Bytes,
             Kind::Provider(_) => Way::Provider,

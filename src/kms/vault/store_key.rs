@@ -124,7 +124,7 @@ impl Vault {
         self.reseal().await
     }
 
-    async fn add_store_key(&self) -> KmsResult<()> {
+    pub(super) async fn add_store_key(&self) -> KmsResult<()> {
         for _ in 0..MAX_ATTEMPTS {
             self.reload().await?;
             let root = self.root();

@@ -10,7 +10,9 @@
 //!   Without it, a process could see a key that another is about to write,
 //!   encrypt under it, and outlive it.
 //! - Each of a few slots is random bytes that change with every change of a
-//!   blob whose first segment falls into it: for `change_token`.
+//!   blob whose first segment falls into it, once its new content can be read
+//!   and before the flag is lowered: for `change_token`. After a kill, whoever
+//!   lowers the flag changes all slots.
 //!
 //! It is written under the lock, in place. A reader that sees it half written
 //! sees a slot of neither state, which differs from both, or the raised flag.

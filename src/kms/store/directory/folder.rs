@@ -93,7 +93,7 @@ impl Folder {
         let placed = self
             .write_new(&temporary, &file, SyncPoint::Content)
             .map_err(|error| StoreError::io(format!("write the blob '{name}'"), error))
-            .and_then(|()| self.raise(name, &version))
+            .and_then(|()| self.raise())
             .and_then(|()| match current {
                 Some(_) => self.keep_old(&path),
                 None => Ok(()),
@@ -110,7 +110,7 @@ impl Folder {
         self.files
             .sync_folder(&self.blobs, SyncPoint::Name)
             .map_err(|error| StoreError::io("put the blob's name on the disk", error))
-            .and_then(|()| self.lower())
+            .and_then(|()| self.lower(name, &version))
             .and_then(|()| self.wipe(&self.old()))
             .map_err(|error| uncertain(name, error))?;
         Ok(format::version(&version))
@@ -124,14 +124,15 @@ impl Folder {
         }
         // One may hold what a killed process was about to make of this blob.
         self.remove_temporary_files()?;
-        self.raise(name, &self.draw()?)?;
+        let token = self.draw()?;
+        self.raise()?;
         self.files
             .rename(&self.path(name), &self.old())
             .map_err(|error| rename_error("take the blob's name away", name, error))?;
         self.files
             .sync_folder(&self.blobs, SyncPoint::Absence)
             .map_err(|error| StoreError::io("put the blob's absence on the disk", error))
-            .and_then(|()| self.lower())
+            .and_then(|()| self.lower(name, &token))
             .and_then(|()| self.wipe(&self.old()))
             .map_err(|error| uncertain(name, error))
     }
@@ -364,16 +365,18 @@ impl Folder {
         Ok(self.changes()?.as_ref().is_some_and(Changes::settled))
     }
 
-    /// Tells the others that this blob is about to change.
-    fn raise(&self, name: &str, token: &VersionBytes) -> Result<()> {
-        self.write_changes(&[
-            changes::RAISE,
-            (changes::slot_offset(name), token.as_slice()),
-        ])
+    /// Tells the others that something is about to change.
+    fn raise(&self) -> Result<()> {
+        self.write_changes(&[changes::RAISE])
     }
 
-    fn lower(&self) -> Result<()> {
-        self.write_changes(&[changes::LOWER])
+    /// Tells the others that this blob has changed. Not before: who asked for
+    /// the token and still read the old content must find another token next.
+    fn lower(&self, name: &str, token: &VersionBytes) -> Result<()> {
+        self.write_changes(&[
+            (changes::slot_offset(name), token.as_slice()),
+            changes::LOWER,
+        ])
     }
 
     fn reset_changes(&self) -> Result<()> {

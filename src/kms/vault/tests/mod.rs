@@ -1,7 +1,13 @@
 //! The vault over stores in memory, whole, damaged and failing.
 
+mod backups;
+mod creation;
 mod faulty;
+mod hostile;
+mod provider;
 mod records;
+mod roots;
+mod rotation;
 
 use std::sync::Arc;
 

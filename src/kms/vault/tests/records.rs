@@ -27,6 +27,8 @@ fn what_was_written_is_read() {
     }
     block_on(vault.delete("keys/1", &second)).unwrap();
     assert!(read(&vault, "keys/1").unwrap().is_none());
+    // Names that come and go take no memory for ever.
+    assert!(vault.seen.get("keys/1").is_none());
     assert_eq!(create(&vault, "keys/1", "three").generation(), 1);
     assert_eq!(text(&vault, "keys/1"), "three");
 }

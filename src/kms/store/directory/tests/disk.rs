@@ -17,7 +17,7 @@ type Inode = usize;
 const ROOT: Inode = 0;
 
 /// Folders and files by their numbers.
-#[derive(Clone, Default)]
+#[derive(Clone, Default, PartialEq)]
 pub(super) struct Tree {
     folders: BTreeMap<Inode, BTreeMap<String, Inode>>,
     files: BTreeMap<Inode, Vec<u8>>,
@@ -102,7 +102,7 @@ impl Tree {
     }
 
     /// Without what nothing leads to.
-    fn reachable(&self) -> Self {
+    pub(super) fn reachable(&self) -> Self {
         let mut tree = Tree::default();
         let mut left = vec![ROOT];
         while let Some(inode) = left.pop() {
@@ -142,6 +142,8 @@ pub(super) enum Fault {
     Lies,
     /// A write does half of it; anything else nothing.
     Half,
+    /// The disk is gone: it and all after it do nothing and fail.
+    Gone,
 }
 
 type Hook = Box<dyn FnMut(usize) + Send>;
@@ -314,7 +316,10 @@ impl Disk {
         let number = state.calls.len() - 1;
         let fault = state
             .fault
-            .filter(|(at, _)| *at == number)
+            .filter(|(at, fault)| match fault {
+                Fault::Gone => *at <= number,
+                _ => *at == number,
+            })
             .map(|(_, fault)| fault);
         let before = state.log.len();
         let changes = [
@@ -338,7 +343,7 @@ impl Disk {
             Some(Fault::Half) if name == "write" => {
                 work(&mut state, true).and_then(|_| Err(disk_error()))
             }
-            Some(Fault::Half) => Err(disk_error()),
+            Some(Fault::Half | Fault::Gone) => Err(disk_error()),
         };
         let after = state.log.len();
         if after > before

@@ -4,4 +4,6 @@
 mod disk;
 mod faults;
 mod history;
+mod kms;
 mod power_cut;
+mod tokens;

@@ -1,0 +1,312 @@
+//! `waxseal keys`: the keys of a store.
+
+mod backup;
+mod show;
+
+use std::io::{self, Write};
+use std::path::PathBuf;
+
+use clap::Subcommand;
+use serde_json::{Value, json};
+use waxseal::blocking::wait;
+use waxseal::kms::{CreateKey, KmsError, KmsResult, LocalKms};
+
+use crate::failure::{Failure, say};
+use crate::store::{Place, StoreOptions, Stores, run_due};
+use show::{Key, date};
+
+/// The options of `keys`.
+#[derive(clap::Args)]
+pub(crate) struct Args {
+    #[command(subcommand)]
+    command: Command,
+
+    #[command(flatten)]
+    store: StoreOptions,
+
+    /// Print one JSON object, for scripts: see `waxseal keys --help`
+    #[arg(long, global = true)]
+    json: bool,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    /// Make a key, and the store where there is none yet
+    Create {
+        /// A name for it, with or without `alias/` before it
+        #[arg(long, value_name = "NAME")]
+        alias: Option<String>,
+
+        /// What it is for, for people: at most 8192 characters
+        #[arg(long, value_name = "TEXT", default_value = "")]
+        description: String,
+    },
+
+    /// List the keys
+    List,
+
+    /// Tell about a key: state, versions, rotation, uses, aliases, tags
+    Describe {
+        /// An id, or alias/NAME
+        key: String,
+    },
+
+    /// Add a version to a key, which encrypts from now on
+    ///
+    /// What was encrypted before still opens; nothing needs to be encrypted
+    /// again.
+    Rotate {
+        /// An id, or alias/NAME
+        key: String,
+    },
+
+    /// Allow the use of a key again
+    Enable {
+        /// An id, or alias/NAME
+        key: String,
+    },
+
+    /// Forbid the use of a key: nothing encrypts, and nothing decrypts
+    Disable {
+        /// An id, or alias/NAME
+        key: String,
+    },
+
+    /// Have a key deleted, in 7 to 30 days
+    ///
+    /// It cannot be used meanwhile, and `cancel-deletion` keeps it. Once it is
+    /// deleted, WHAT WAS ENCRYPTED UNDER IT IS LOST. `describe` shows when it
+    /// was last used.
+    ScheduleDeletion {
+        /// An id, or alias/NAME
+        key: String,
+
+        /// After so many days
+        #[arg(
+            long,
+            value_name = "N",
+            default_value_t = 30,
+            value_parser = clap::value_parser!(u16).range(7..=30)
+        )]
+        days: u16,
+    },
+
+    /// Keep a key that was to be deleted; it is disabled then
+    CancelDeletion {
+        /// An id, or alias/NAME
+        key: String,
+    },
+
+    /// Give a key a name, or move a name to it
+    Alias {
+        /// The name, with or without `alias/` before it
+        name: String,
+        /// An id, or alias/NAME
+        key: String,
+    },
+
+    /// Write a backup of the store: one sealed file
+    ///
+    /// It opens with a passphrase of its own, which is asked for on the
+    /// terminal. An existing file is never replaced.
+    Export {
+        /// The file to make
+        file: PathBuf,
+
+        #[command(flatten)]
+        passphrase: backup::PassphraseOption,
+    },
+
+    /// Restore a backup, into a new store or one that is in use
+    ///
+    /// Of each record the later one wins: an old backup takes nothing back, and
+    /// what was deleted stays deleted.
+    Import {
+        /// The backup
+        file: PathBuf,
+
+        #[command(flatten)]
+        passphrase: backup::PassphraseOption,
+    },
+}
+
+/// What a command says on standard output.
+struct Answer {
+    text: String,
+    json: Value,
+    /// What went wrong although there is an answer.
+    failure: Option<Failure>,
+}
+
+impl Answer {
+    fn new(text: impl Into<String>, json: Value) -> Self {
+        Answer {
+            text: text.into(),
+            json,
+            failure: None,
+        }
+    }
+}
+
+pub(crate) fn run(args: &Args) -> Result<(), Failure> {
+    let place = args.store.place()?;
+    let stores = Stores::new(&args.store);
+    let answer = answer(&args.command, &place, &stores)?;
+    stores.count_uses();
+    let text = match args.json {
+        true => format!("{}\n", answer.json),
+        false => answer.text,
+    };
+    let mut out = io::stdout().lock();
+    out.write_all(text.as_bytes())
+        .and_then(|()| out.flush())
+        .map_err(|error| Failure::write("standard output", &error))?;
+    answer.failure.map_or(Ok(()), Err)
+}
+
+fn answer(command: &Command, place: &Place, stores: &Stores<'_>) -> Result<Answer, Failure> {
+    let changing = |what: &str, key: &str, change: &dyn Fn(&LocalKms) -> KmsResult<Answer>| {
+        let kms = stores.open(place)?;
+        run_due(&kms);
+        change(&kms).map_err(|error| refused(what, key, &error))
+    };
+    match command {
+        Command::Create { alias, description } => create(place, stores, alias, description),
+        Command::List => show::list(&stores.open(place)?),
+        Command::Describe { key } => describe(&stores.open(place)?, key),
+        Command::Rotate { key } => changing("rotate the key", key, &|kms| {
+            let version = wait(kms.rotate(key))?;
+            changed(
+                kms,
+                key,
+                &format!("rotated: version {version} encrypts now"),
+            )
+        }),
+        Command::Enable { key } => changing("enable the key", key, &|kms| {
+            wait(kms.enable_key(key))?;
+            changed(kms, key, "enabled")
+        }),
+        Command::Disable { key } => changing("disable the key", key, &|kms| {
+            wait(kms.disable_key(key))?;
+            changed(kms, key, "disabled")
+        }),
+        Command::ScheduleDeletion { key, days } => changing("have deleted the key", key, &|kms| {
+            schedule_deletion(kms, key, *days)
+        }),
+        Command::CancelDeletion { key } => changing("keep the key", key, &|kms| {
+            wait(kms.cancel_deletion(key))?;
+            let done = "will not be deleted; it is disabled: `waxseal keys enable` allows its use";
+            changed(kms, key, done)
+        }),
+        Command::Alias { name, key } => {
+            let name = with_prefix(name);
+            changing(&format!("give the name {name} to the key"), key, &|kms| {
+                give_alias(kms, &name, key)
+            })
+        }
+        Command::Export { file, passphrase } => {
+            let kms = stores.open(place)?;
+            run_due(&kms);
+            backup::export(&kms, file, passphrase)
+        }
+        Command::Import { file, passphrase } => backup::import(stores, place, file, passphrase),
+    }
+}
+
+fn create(
+    place: &Place,
+    stores: &Stores<'_>,
+    alias: &Option<String>,
+    description: &str,
+) -> Result<Answer, Failure> {
+    let kms = stores.open_or_make(place)?;
+    run_due(&kms);
+    let mut request = CreateKey::new().description(description);
+    let alias = alias.as_deref().map(with_prefix);
+    if let Some(alias) = &alias {
+        request = request.alias(alias);
+    }
+    let made = wait(kms.create_key(request)).and_then(|key| {
+        let named = alias.map_or(String::new(), |alias| format!(", {alias}"));
+        let text = format!("created the key {}{named}\n", key.id);
+        Ok(Answer::new(text, Key::read(&kms, key)?.to_json()))
+    });
+    made.map_err(|error| {
+        let failure = Failure::kms("cannot create a key", &error);
+        match error {
+            KmsError::AlreadyExists { .. } => {
+                failure.with_hint("`waxseal keys alias` moves it to another key")
+            }
+            _ => failure,
+        }
+    })
+}
+
+fn describe(kms: &LocalKms, key: &str) -> Result<Answer, Failure> {
+    match wait(kms.describe_key(key)).and_then(|keyring| Key::read(kms, keyring)) {
+        Ok(key) => Ok(Answer::new(key.to_text(), key.to_json())),
+        Err(error) => Err(refused("describe the key", key, &error)),
+    }
+}
+
+/// What to say of a key that was changed.
+fn changed(kms: &LocalKms, key: &str, done: &str) -> KmsResult<Answer> {
+    let key = Key::read(kms, wait(kms.describe_key(key))?)?;
+    let text = format!("the key {} {done}\n", key.keyring.id);
+    Ok(Answer::new(text, key.to_json()))
+}
+
+fn schedule_deletion(kms: &LocalKms, key: &str, days: u16) -> KmsResult<Answer> {
+    let scheduled = wait(kms.schedule_deletion(key, Some(days)))?;
+    let when = date(scheduled.date);
+    if let Some(last) = scheduled.last_used.filter(|_| scheduled.is_in_recent_use) {
+        say(&format!(
+            "WARNING: the key {key} IS IN USE (last on {}): what was encrypted under it will be \
+             LOST on {when}; `waxseal keys cancel-deletion {key}` keeps it",
+            date(last)
+        ));
+    }
+    let done = format!("will be deleted on {when}; it cannot be used until then");
+    let mut answer = changed(kms, key, &done)?;
+    answer.json["in_recent_use"] = json!(scheduled.is_in_recent_use);
+    Ok(answer)
+}
+
+/// Makes an alias, or moves one.
+fn give_alias(kms: &LocalKms, name: &str, key: &str) -> KmsResult<Answer> {
+    let arn = wait(kms.resolve(key))?;
+    let id = wait(kms.describe_key(&arn))?.id;
+    let answer = |text: String, created: bool, moved_from: Option<&str>| {
+        let json = json!({
+            "alias": name,
+            "key_id": id,
+            "key_arn": arn,
+            "created": created,
+            "moved_from": moved_from,
+        });
+        Ok(Answer::new(text, json))
+    };
+    match wait(kms.create_alias(name, &arn)) {
+        Ok(()) => return answer(format!("{name} names the key {id} now\n"), true, None),
+        Err(KmsError::AlreadyExists { .. }) => {}
+        Err(error) => return Err(error),
+    }
+    let before = wait(kms.resolve(name))?;
+    if before == arn {
+        return answer(format!("{name} names the key {id} already\n"), false, None);
+    }
+    wait(kms.update_alias(name, &arn))?;
+    let text = format!("{name} names the key {id} now, and no longer {before}\n");
+    answer(text, false, Some(&before))
+}
+
+fn with_prefix(name: &str) -> String {
+    match name.starts_with("alias/") {
+        true => name.to_owned(),
+        false => format!("alias/{name}"),
+    }
+}
+
+fn refused(what: &str, key: &str, error: &KmsError) -> Failure {
+    Failure::kms(format_args!("cannot {what} {key}"), error)
+}

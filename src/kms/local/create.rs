@@ -1,0 +1,229 @@
+//! Making keys.
+
+use std::collections::BTreeMap;
+
+use super::gate::Call;
+use super::{Inner, LocalKms, key_name};
+use crate::kms::alias;
+use crate::kms::error::{KmsError, KmsResult};
+use crate::kms::key::{
+    BackingKey, BackingKeyCause, DEFAULT_ROTATION_DAYS, KeyEntry, KeyRecord, Material, Origin,
+    Owner,
+};
+use crate::kms::keyring::Keyring;
+use crate::kms::state::Operation;
+use crate::kms::store::StoreError;
+use crate::kms::time::Timestamp;
+
+/// What a new key is to be.
+#[derive(Clone, Debug, Default)]
+pub struct CreateKey {
+    alias: Option<String>,
+    description: String,
+    tags: BTreeMap<String, String>,
+    rotation_days: Option<u16>,
+    is_external: bool,
+}
+
+impl CreateKey {
+    /// A customer key with material of the KMS's own, without alias,
+    /// description, tags and automatic rotation.
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// Gives it an alias, which must be free.
+    #[must_use]
+    pub fn alias(mut self, alias: impl Into<String>) -> Self {
+        self.alias = Some(alias.into());
+        self
+    }
+
+    /// At most 8,192 characters.
+    #[must_use]
+    pub fn description(mut self, description: impl Into<String>) -> Self {
+        self.description = description.into();
+        self
+    }
+
+    /// Adds a tag: a key of 1 to 128 characters, a value of at most 256; at
+    /// most 50 of them.
+    #[must_use]
+    pub fn tag(mut self, key: impl Into<String>, value: impl Into<String>) -> Self {
+        self.tags.insert(key.into(), value.into());
+        self
+    }
+
+    /// Rotates it automatically, after so many days each: 90 to 2,560.
+    #[must_use]
+    pub fn rotate_every(mut self, days: u16) -> Self {
+        self.rotation_days = Some(days);
+        self
+    }
+
+    /// A key whose material is [imported](LocalKms::import_key_material). It is
+    /// [`PendingImport`](crate::kms::KeyState::PendingImport) until then.
+    #[must_use]
+    pub fn external(mut self) -> Self {
+        self.is_external = true;
+        self
+    }
+}
+
+impl LocalKms {
+    /// Makes a customer key.
+    ///
+    /// # Errors
+    /// [`KmsError::AlreadyExists`] and [`KmsError::InvalidAlias`] for the
+    /// alias; [`KmsError::InvalidArgument`] and [`KmsError::LimitExceeded`] for
+    /// the rest; the store's errors. There is no new key then, unless the
+    /// error says that this is uncertain.
+    pub async fn create_key(&self, request: CreateKey) -> KmsResult<Keyring> {
+        let call = Call::new(Operation::CreateKey, "");
+        self.0.pass(call, self.0.create_key(request)).await
+    }
+
+    /// The key of a service of the application's, made on first use. It can be
+    /// looked at and used (as `alias/aws/` and the name), it is rotated each
+    /// year, and it cannot be managed.
+    ///
+    /// # Errors
+    /// [`KmsError::InvalidAlias`] for a name that is no part of an alias; the
+    /// store's errors.
+    pub async fn service_key(&self, service: &str) -> KmsResult<Keyring> {
+        let make = async {
+            let alias = alias::service_alias(service)?;
+            let owner = Owner::Service(service.to_owned());
+            self.0.named_key(&alias, owner).await
+        };
+        let call = Call::new(Operation::CreateKey, service);
+        let id = self.0.pass(call, make).await?;
+        self.describe_key(&id).await
+    }
+
+    /// A key of the application's own under a name, made on first use: its ARN,
+    /// for [`provider`](Self::provider) and the other calls that use a key. It
+    /// is rotated each year, and can be neither looked at nor managed.
+    ///
+    /// # Errors
+    /// [`KmsError::InvalidAlias`] for a name that is no part of an alias; the
+    /// store's errors.
+    pub async fn owned_key(&self, name: &str) -> KmsResult<String> {
+        let make = async {
+            alias::service_alias(name)?;
+            let owner = Owner::Owned(name.to_owned());
+            // No caller's text is taken for an alias of this kind.
+            self.0.named_key(&format!("owned/{name}"), owner).await
+        };
+        let call = Call::new(Operation::CreateKey, name);
+        let id = self.0.pass(call, make).await?;
+        Ok(self.0.arn_of(&id))
+    }
+}
+
+impl Inner {
+    async fn create_key(&self, request: CreateKey) -> KmsResult<Keyring> {
+        if let Some(alias) = &request.alias {
+            alias::check(alias)?;
+            self.check_free(alias).await?;
+        }
+        let mut bytes = [0; 16];
+        self.backend.random().fill(&mut bytes)?;
+        let id = alias::id_from(bytes, 4);
+        let origin = match request.is_external {
+            true => Origin::External,
+            false => Origin::Local,
+        };
+        let now = self.now();
+        let mut record = self.new_record(id, Owner::Customer, origin, now)?;
+        record.set_description(request.description)?;
+        record.add_tags(&request.tags)?;
+        if let Some(days) = request.rotation_days {
+            if origin == Origin::External {
+                return Err(KmsError::invalid(
+                    "a key with imported material is rotated on demand only",
+                ));
+            }
+            record.enable_rotation(days, now)?;
+        }
+        let (keyring, id) = (self.keyring(&record)?, record.id.clone());
+        let entry = KeyEntry::Live(Box::new(record));
+        let stamp = self.vault.write(&key_name(&id), &entry, None).await?;
+        if let Some(alias) = &request.alias
+            && let Err(error) = self.claim_alias(alias, &id).await
+        {
+            // Where the alias may be there all the same, others may use it, and
+            // the key stays. Else nobody has seen it; if it cannot be deleted
+            // now, it stays, whole and without an alias.
+            if !matches!(error, KmsError::Store(StoreError::Uncertain { .. })) {
+                let _ = self.vault.delete(&key_name(&id), &stamp).await;
+            }
+            return Err(error);
+        }
+        Ok(keyring)
+    }
+
+    fn keyring(&self, record: &KeyRecord) -> KmsResult<Keyring> {
+        let now = self.now();
+        let state = record.state(now, self.is_connected());
+        let state = state.ok_or_else(|| record.not_found())?;
+        Ok(Keyring::new(record, state, now))
+    }
+
+    /// A new key, not stored yet.
+    fn new_record(
+        &self,
+        id: String,
+        owner: Owner,
+        origin: Origin,
+        now: Timestamp,
+    ) -> KmsResult<KeyRecord> {
+        let mut backing_keys = Vec::new();
+        if origin == Origin::Local {
+            let material = Material::generate(&self.backend)?;
+            let cause = BackingKeyCause::Creation;
+            backing_keys.push(BackingKey::new(&self.backend, &id, material, cause, now));
+        }
+        Ok(KeyRecord {
+            arn: format!("{}{id}", alias::ARN_PREFIX),
+            id,
+            owner,
+            origin,
+            description: String::new(),
+            tags: BTreeMap::new(),
+            created: now,
+            enabled: true,
+            deletion: None,
+            rotation: None,
+            minimum_version: 1,
+            backing_keys,
+            next: None,
+        })
+    }
+
+    /// The id of a key that is found by its name, made on first use. Its id
+    /// follows from the name, so that of several who make it at once all make
+    /// the same one, and it has material as soon as it is there.
+    async fn named_key(&self, alias: &str, owner: Owner) -> KmsResult<String> {
+        if let Some(loaded) = self.load_alias(alias).await?
+            && let Some(target) = &loaded.record.target
+        {
+            return Ok(target.clone());
+        }
+        let id = alias::named_id(&self.backend, self.store_id(), alias);
+        let now = self.now();
+        let mut record = self.new_record(id.clone(), owner, Origin::Local, now)?;
+        record.enable_rotation(DEFAULT_ROTATION_DAYS, now)?;
+        let entry = KeyEntry::Live(Box::new(record));
+        match self.vault.write(&key_name(&id), &entry, None).await {
+            Ok(_) | Err(KmsError::Store(StoreError::Conflict { .. })) => {}
+            Err(error) => return Err(error),
+        }
+        match self.claim_alias(alias, &id).await {
+            Ok(()) => Ok(id),
+            // A neighbour's, or a backup's: it was first.
+            Err(KmsError::AlreadyExists { .. }) => self.resolve_alias_afresh(alias).await,
+            Err(error) => Err(error),
+        }
+    }
+}
