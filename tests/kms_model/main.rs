@@ -7,9 +7,13 @@
 //! one's seed; each case's seed is one more than the last one's. A failure
 //! prints the seed and the fewest operations that still fail.
 
+mod checks;
+mod fault;
 mod harness;
 mod model;
 mod operation;
+mod secrets;
+mod whole;
 
 use std::cell::RefCell;
 use std::collections::BTreeMap;

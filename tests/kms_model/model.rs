@@ -3,83 +3,13 @@
 
 use std::collections::BTreeMap;
 
-use waxseal::kms::{BackingKeyCause, KeyState, KmsError, Origin, Owner};
+use waxseal::kms::{BackingKeyCause, KeyState, Origin, Owner};
+
+use crate::fault::{Fault, Outcome, state_name};
 
 /// Milliseconds since 1970.
 pub(crate) type Time = u64;
 pub(crate) const DAY: Time = 24 * 60 * 60 * 1000;
-
-/// An error, without its texts.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub(crate) enum Fault {
-    NotFound,
-    Disabled,
-    InvalidState(&'static str),
-    Unsupported,
-    InvalidCiphertext,
-    IncorrectKey,
-    VersionCutOff {
-        version: u32,
-        minimum: u32,
-    },
-    AlreadyExists,
-    InvalidAlias,
-    InvalidArgument,
-    IncorrectKeyMaterial,
-    WrongRoot,
-    /// A message's: its context is not the expected one.
-    Context,
-    /// A message's: it is another key's than the provider's.
-    OtherKey,
-}
-
-pub(crate) type Outcome<T> = Result<T, Fault>;
-
-pub(crate) fn state_name(state: KeyState) -> &'static str {
-    match state {
-        KeyState::Enabled => "Enabled",
-        KeyState::Disabled => "Disabled",
-        KeyState::PendingImport => "PendingImport",
-        KeyState::PendingDeletion => "PendingDeletion",
-        KeyState::Unavailable => "Unavailable",
-        _ => "?",
-    }
-}
-
-impl Fault {
-    /// `None` for an error that no operation here may give.
-    pub(crate) fn of(error: &KmsError) -> Option<Fault> {
-        Some(match error {
-            KmsError::NotFound { .. } => Fault::NotFound,
-            KmsError::Disabled { .. } => Fault::Disabled,
-            KmsError::InvalidState { state, .. } => Fault::InvalidState(state_name(*state)),
-            KmsError::Unsupported { .. } => Fault::Unsupported,
-            KmsError::InvalidCiphertext => Fault::InvalidCiphertext,
-            KmsError::IncorrectKey { .. } => Fault::IncorrectKey,
-            KmsError::VersionCutOff {
-                version, minimum, ..
-            } => Fault::VersionCutOff {
-                version: *version,
-                minimum: *minimum,
-            },
-            KmsError::AlreadyExists { .. } => Fault::AlreadyExists,
-            KmsError::InvalidAlias { .. } => Fault::InvalidAlias,
-            KmsError::InvalidArgument { .. } => Fault::InvalidArgument,
-            KmsError::IncorrectKeyMaterial { .. } => Fault::IncorrectKeyMaterial,
-            KmsError::WrongRoot { .. } => Fault::WrongRoot,
-            _ => return None,
-        })
-    }
-
-    /// Its name in the statistics.
-    pub(crate) fn name(self) -> String {
-        match self {
-            Fault::InvalidState(state) => format!("InvalidState({state})"),
-            Fault::VersionCutOff { .. } => "VersionCutOff".to_owned(),
-            fault => format!("{fault:?}"),
-        }
-    }
-}
 
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Uses {
