@@ -7,7 +7,7 @@ use super::gate::Call;
 use super::manage::PAGE;
 use super::{Inner, LoadedAlias, LocalKms, MAX_ATTEMPTS, not_found};
 use crate::kms::alias::{self, ARN_PREFIX, AliasRecord};
-use crate::kms::error::{KmsError, KmsResult};
+use crate::kms::error::{KmsError, KmsResult, RecordProblem};
 use crate::kms::state::Operation;
 use crate::kms::store::StoreError;
 use crate::kms::vault::Stamp;
@@ -102,6 +102,9 @@ impl LocalKms {
                     continue;
                 };
                 let record = stored.value;
+                if alias::record_name(&self.0.backend, &record.name) != *name {
+                    return Err(KmsError::record(name, RecordProblem::Damaged));
+                }
                 // Owned keys' names are nobody's business.
                 if !record.name.starts_with("alias/") {
                     continue;

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::time::{Duration, SystemTime};
 
 use super::gate::{Call, Change};
-use super::{Inner, LocalKms, key_name, not_found};
+use super::{Inner, LocalKms, key_id, key_name, not_found};
 use crate::kms::alias::{self, KeySpec};
 use crate::kms::error::{KmsError, KmsResult};
 use crate::kms::key::{
@@ -218,7 +218,9 @@ impl LocalKms {
         loop {
             let names = self.0.vault.list("keys/", last.as_deref(), PAGE).await?;
             for name in &names {
-                let id = name.trim_start_matches("keys/");
+                let Some(id) = key_id(name) else {
+                    continue;
+                };
                 let described = match self.0.load(id).await {
                     Ok(_) => self.describe_key(id).await,
                     Err(error) => Err(error),

@@ -87,7 +87,9 @@ impl<T: Stamped> Shelf<T> {
         let mut records = self.records.write().unwrap_or_else(PoisonError::into_inner);
         match records.get_mut(name) {
             Some(known) => {
-                let newer = record.stamp().generation() >= known.record.stamp().generation();
+                let newer = record.stamp().follows(known.record.stamp());
+                // Made anew, by an import for example: what was read later is.
+                let newer = newer.unwrap_or(epoch >= known.epoch);
                 if newer {
                     known.record = record;
                 }
@@ -99,6 +101,11 @@ impl<T: Stamped> Shelf<T> {
                 records.insert(name.into(), Read { epoch, record });
             }
         }
+    }
+
+    /// Has everything read again: much of it was changed.
+    pub(super) fn begin_epoch(&self) {
+        self.epoch.fetch_add(1, Ordering::AcqRel);
     }
 
     /// Forgets a record, so that it is read again.

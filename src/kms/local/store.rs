@@ -52,8 +52,14 @@ impl LocalKms {
     /// # Errors
     /// [`KmsError::Backup`](crate::kms::KmsError::Backup),
     /// [`KmsError::WrongRoot`](crate::kms::KmsError::WrongRoot) before anything
-    /// was written; the store's errors, after which the same call goes on.
+    /// was written; the store's errors, after which the same call goes on;
+    /// [`KmsError::Record`](crate::kms::KmsError::Record) of one that a newer
+    /// version wrote, after all others were restored.
     pub async fn import(&self, backup: &[u8], under: &RootKey) -> KmsResult<ImportReport> {
-        self.0.vault.import(backup, under).await
+        let imported = self.0.vault.import(backup, under).await;
+        // After an error, too: some records may have been written.
+        self.0.keys.begin_epoch();
+        self.0.aliases.begin_epoch();
+        imported
     }
 }

@@ -107,9 +107,10 @@ pub(super) struct Stamp {
 }
 
 impl Stamp {
-    /// How often the record has been written, from 1.
-    pub(super) fn generation(&self) -> u64 {
-        self.generation
+    /// Whether this is no older than another state of the record; `None` where
+    /// they cannot be compared, since one was made anew after the other.
+    pub(super) fn follows(&self, other: &Self) -> Option<bool> {
+        (self.birth == other.birth).then_some(self.generation >= other.generation)
     }
 }
 
