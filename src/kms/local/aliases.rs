@@ -7,7 +7,7 @@ use super::gate::Call;
 use super::manage::PAGE;
 use super::{Inner, LoadedAlias, LocalKms, MAX_ATTEMPTS, not_found};
 use crate::kms::alias::{self, ARN_PREFIX, AliasRecord};
-use crate::kms::error::{KmsError, KmsResult};
+use crate::kms::error::{KmsError, KmsResult, RecordProblem};
 use crate::kms::state::Operation;
 use crate::kms::store::StoreError;
 use crate::kms::vault::Stamp;
@@ -144,6 +144,11 @@ impl Inner {
                     Err(error) => return Err(error),
                 };
                 let record = stored.value;
+                if alias::record_name(&self.backend, &record.name) != *name {
+                    list.damaged
+                        .push(KmsError::record(name, RecordProblem::Damaged));
+                    continue;
+                }
                 // Owned keys' names are nobody's business.
                 if !record.name.starts_with("alias/") {
                     continue;

@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 use super::import::parameters_name;
 use super::manage::PAGE;
 use super::usage::usage_name;
-use super::{Call, Inner, Loaded, LocalKms, MAX_ATTEMPTS, key_name};
+use super::{Call, Inner, Loaded, LocalKms, MAX_ATTEMPTS, key_id, key_name};
 use crate::client::blocking;
 use crate::kms::error::{KmsError, KmsResult};
 use crate::kms::key::{KeyEntry, KeyRecord};
@@ -68,7 +68,9 @@ impl LocalKms {
         loop {
             let names = self.0.vault.list("keys/", last.as_deref(), PAGE).await?;
             for name in &names {
-                let id = name.trim_start_matches("keys/");
+                let Some(id) = key_id(name) else {
+                    continue;
+                };
                 match self.0.run_key_due(id).await {
                     Ok((_, Done::Nothing)) => {}
                     Ok((arn, Done::Rotated(version))) => report.rotated.push((arn, version)),

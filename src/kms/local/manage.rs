@@ -5,7 +5,7 @@ use std::time::{Duration, SystemTime};
 
 use super::gate::{Call, Change};
 use super::usage::KeyUsage;
-use super::{Inner, LocalKms, key_name, not_found};
+use super::{Inner, LocalKms, key_id, key_name, not_found};
 use crate::kms::alias::{self, KeySpec};
 use crate::kms::error::{KmsError, KmsResult, RecordProblem};
 use crate::kms::key::{BackingKeyCause, DEFAULT_ROTATION_DAYS, DELETION_DAYS, KeyEntry};
@@ -324,12 +324,11 @@ impl Inner {
         loop {
             let names = self.vault.list("keys/", last.as_deref(), PAGE).await?;
             for name in &names {
-                let id = name.trim_start_matches("keys/");
-                if !alias::is_id(id) {
+                let Some(id) = key_id(name) else {
                     page.damaged
                         .push(KmsError::record(name, RecordProblem::Damaged));
                     continue;
-                }
+                };
                 let call = Call::new(Operation::DescribeKey, id);
                 match self.admit_key(call, Keyring::new).await {
                     Ok(keyring) => page.keyrings.push(keyring),

@@ -12,6 +12,8 @@ mod import_wrapped;
 mod manage;
 mod shelf;
 mod store;
+#[cfg(test)]
+mod tests;
 mod usage;
 
 use std::fmt;
@@ -174,6 +176,11 @@ fn key_name(id: &str) -> String {
     format!("keys/{id}")
 }
 
+/// The id of the key that a record of this name is; `None` for a foreign blob.
+fn key_id(name: &str) -> Option<&str> {
+    name.strip_prefix("keys/").filter(|id| alias::is_id(id))
+}
+
 fn not_found(key: &str) -> KmsError {
     KmsError::NotFound {
         key: alias::shown(key),
@@ -302,9 +309,13 @@ impl Inner {
         let Some(stored) = self.vault.read::<KeyEntry>(&name).await? else {
             return Ok(None);
         };
-        if let KeyEntry::Live(record) = &stored.value
-            && (record.id != id || !record.check())
-        {
+        let is_right = match &stored.value {
+            KeyEntry::Live(record) => {
+                record.id == id && record.arn == self.arn_of(id) && record.check()
+            }
+            KeyEntry::Deleted(tombstone) => tombstone.arn == self.arn_of(id),
+        };
+        if !is_right {
             return Err(KmsError::record(&name, RecordProblem::Damaged));
         }
         let usage = self.usage_counter(id);

@@ -87,12 +87,9 @@ impl<T: Stamped> Shelf<T> {
         let mut records = self.records.write().unwrap_or_else(PoisonError::into_inner);
         match records.get_mut(name) {
             Some(known) => {
-                let (new, old) = (record.stamp(), known.record.stamp());
-                let newer = match new.has_same_birth(old) {
-                    true => new.generation() >= old.generation(),
-                    // A backup's, whatever its generation.
-                    false => epoch >= known.epoch,
-                };
+                let newer = record.stamp().follows(known.record.stamp());
+                // A backup's, whatever its generation: what was read later is.
+                let newer = newer.unwrap_or(epoch >= known.epoch);
                 if newer {
                     known.record = record;
                 }

@@ -81,7 +81,9 @@ impl LocalKms {
     /// # Errors
     /// [`KmsError::Backup`](crate::kms::KmsError::Backup),
     /// [`KmsError::WrongRoot`](crate::kms::KmsError::WrongRoot) before anything
-    /// was written; the store's errors, after which the same call goes on.
+    /// was written; the store's errors, after which the same call goes on;
+    /// [`KmsError::Record`](crate::kms::KmsError::Record) of one that a newer
+    /// version wrote, after all others were restored.
     pub async fn import(&self, backup: &[u8], under: &RootKey) -> KmsResult<ImportReport> {
         let import = async {
             let imported = self.0.vault.import(backup, under, is_tombstone).await;

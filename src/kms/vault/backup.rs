@@ -8,7 +8,8 @@ use super::envelope::{self, Content, NotOpened, SUPPORTED};
 use super::record::{BIRTH_LENGTH, Bytes, check_schema, decode, encode, new_birth, seal_record};
 use super::seen::Generation;
 use super::{
-    Loaded, MAX_ATTEMPTS, RootKey, Vault, busy, check_record_name, is_conflict, next_generation,
+    Loaded, MAX_ATTEMPTS, RootKey, Vault, busy, check_record_name, concerns_one_record,
+    is_conflict, next_generation,
 };
 use crate::crypto::{Entropy, constant_time_eq};
 use crate::kms::error::{KmsError, KmsResult, RecordProblem};
@@ -81,6 +82,10 @@ impl Vault {
         for name in self.all_names().await? {
             // One that is gone was deleted meanwhile.
             if let Some(loaded) = self.load(&name).await? {
+                // What a newer version wrote is for that to import.
+                if check_schema(loaded.plain.payload()) == Err(RecordProblem::Damaged) {
+                    return Err(KmsError::record(&name, RecordProblem::Damaged));
+                }
                 records.push((name, loaded));
             }
         }
@@ -118,7 +123,8 @@ impl Vault {
     ///
     /// # Errors
     /// After one of the store's, some records may have been written; the same
-    /// import goes on.
+    /// import goes on. A record that a newer version wrote, or that seems so,
+    /// is left as it is, and named by the error after all others are done.
     pub(in crate::kms) async fn import(
         &self,
         backup: &[u8],
@@ -139,16 +145,20 @@ impl Vault {
             return Err(not_a_backup());
         }
         backup.check()?;
-        let mut report = ImportReport::default();
+        let (mut report, mut problem) = (ImportReport::default(), None);
         for entry in &backup.records {
-            match self.restore(entry, &is_final).await? {
-                Restored::Written => report.restored += 1,
-                Restored::Unchanged => report.unchanged += 1,
-                Restored::Older => report.older += 1,
-                Restored::Diverged => report.diverged.push(entry.name.to_owned()),
+            match self.restore(entry, &is_final).await {
+                Ok(Restored::Written) => report.restored += 1,
+                Ok(Restored::Unchanged) => report.unchanged += 1,
+                Ok(Restored::Older) => report.older += 1,
+                Ok(Restored::Diverged) => report.diverged.push(entry.name.to_owned()),
+                Err(error) if concerns_one_record(&error, entry.name) => {
+                    problem.get_or_insert(error);
+                }
+                Err(error) => return Err(error),
             }
         }
-        Ok(report)
+        problem.map_or(Ok(report), Err)
     }
 
     async fn restore(

@@ -107,15 +107,16 @@ pub(super) struct Stamp {
 }
 
 impl Stamp {
-    /// How often the record has been written, from 1.
-    pub(super) fn generation(&self) -> u64 {
-        self.generation
+    /// Whether this is no older than another state of the record; `None` where
+    /// they cannot be compared, since one was made anew after the other.
+    pub(super) fn follows(&self, other: &Self) -> Option<bool> {
+        (self.birth == other.birth).then_some(self.generation >= other.generation)
     }
 
-    /// Whether one record came of the other by changes: not so where a backup
-    /// was restored between them.
-    pub(super) fn has_same_birth(&self, other: &Stamp) -> bool {
-        self.birth == other.birth
+    /// How often the record has been written, from 1.
+    #[cfg(test)]
+    fn generation(&self) -> u64 {
+        self.generation
     }
 }
 

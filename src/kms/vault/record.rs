@@ -51,8 +51,12 @@ impl<'a> Record<'a> {
             newer => return Err(newer_format(newer, FORMAT)),
         }
         let (generation, sealed) = rest.split_first_chunk().ok_or(RecordProblem::Damaged)?;
+        let generation = u64::from_be_bytes(*generation);
+        if generation == 0 {
+            return Err(RecordProblem::Damaged);
+        }
         Ok(Record {
-            generation: u64::from_be_bytes(*generation),
+            generation,
             sealed: Sealed::parse(sealed).ok_or(RecordProblem::Damaged)?,
         })
     }

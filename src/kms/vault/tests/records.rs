@@ -256,12 +256,50 @@ fn generations_end() {
 
 /// Puts a record there whose payload is this, sealed as it should be.
 fn put_payload(store: &Store, vault: &Vault, name: &str, payload: &[u8]) {
+    put_generation(store, vault, name, 1, payload);
+}
+
+fn put_generation(store: &Store, vault: &Vault, name: &str, generation: u64, payload: &[u8]) {
     let backend = CryptoBackend::default();
     let mut entropy = crate::crypto::Entropy::draw(backend.random(), 32).unwrap();
     let root = vault.root();
     let key: SealingKey<'_> = root.sealing_key();
-    let blob = seal_record(&backend, &mut entropy, key, name, 1, &[0; 8], payload).unwrap();
-    store.put(name, &blob);
+    let birth = [0; 8];
+    let blob = seal_record(
+        &backend,
+        &mut entropy,
+        key,
+        name,
+        generation,
+        &birth,
+        payload,
+    );
+    store.put(name, &blob.unwrap());
+}
+
+/// Generations start at 1; a backup with such a record would be none.
+#[test]
+fn no_generation_0() {
+    let store = FaultyStore::new();
+    let vault = open(&store);
+    let good = encode(&[1], &value("a")).unwrap();
+    put_generation(&store, &vault, "a", 0, good.as_slice());
+    assert_eq!(problem(read(&vault, "a"), "a"), RecordProblem::Damaged);
+}
+
+/// No import would take such a backup.
+#[test]
+fn no_export_of_a_record_without_a_schema() {
+    let store = FaultyStore::new();
+    let vault = open(&store);
+    for payload in [&[][..], &[0, 1]] {
+        put_payload(&store, &vault, "a", payload);
+        let exported = block_on(vault.export(&key(8)));
+        assert_eq!(problem(exported, "a"), RecordProblem::Damaged);
+    }
+    // What a newer version wrote is there for that.
+    put_payload(&store, &vault, "a", &[2, 1]);
+    block_on(vault.export(&key(8))).unwrap();
 }
 
 #[test]
