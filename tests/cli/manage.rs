@@ -224,6 +224,17 @@ fn rotate() {
 }
 
 #[test]
+fn how_often() {
+    let tool = with_store();
+    for times in ["never decrypted", "decrypted once (2", "decrypted 2 times (last 2"] {
+        let described = text(&tool, &["describe", "alias/default"]);
+        assert!(described.contains("; encrypted once (2"), "{described}");
+        assert!(described.contains(times), "no {times:?} in {described}");
+        tool.works(DECRYPT);
+    }
+}
+
+#[test]
 fn disable_and_enable() {
     let tool = with_store();
     for _ in 0..2 {

@@ -155,11 +155,9 @@ impl Key {
         );
         if let Some(usage) = self.usage_of(backing) {
             text.push_str(&format!(
-                "; encrypted {} times (last {}), decrypted {} times (last {})",
-                usage.wraps,
-                or_never(usage.last_wrap),
-                usage.unwraps,
-                or_never(usage.last_unwrap),
+                "; {}, {}",
+                times("encrypted", usage.wraps, usage.last_wrap),
+                times("decrypted", usage.unwraps, usage.last_unwrap),
             ));
         }
         if let Some(expires) = backing.expires {
@@ -271,6 +269,16 @@ fn or_none(text: String) -> String {
         "none".to_owned()
     } else {
         text
+    }
+}
+
+/// How often something was done, and when last.
+fn times(done: &str, count: u64, last: Option<SystemTime>) -> String {
+    let on = |word| last.map_or_else(String::new, |last| format!(" ({word}{})", date(last)));
+    match count {
+        0 => format!("never {done}"),
+        1 => format!("{done} once{}", on("")),
+        _ => format!("{done} {count} times{}", on("last ")),
     }
 }
 
