@@ -226,7 +226,11 @@ fn rotate() {
 #[test]
 fn how_often() {
     let tool = with_store();
-    for times in ["never decrypted", "decrypted once (2", "decrypted 2 times (last 2"] {
+    for times in [
+        "never decrypted",
+        "decrypted once (2",
+        "decrypted 2 times (last 2",
+    ] {
         let described = text(&tool, &["describe", "alias/default"]);
         assert!(described.contains("; encrypted once (2"), "{described}");
         assert!(described.contains(times), "no {times:?} in {described}");
@@ -313,6 +317,41 @@ fn deletion() {
     let key = json(&tool, &["describe", "alias/idle"]);
     let date = key["deletion_at"].as_str().unwrap();
     assert!(scheduled.contains(date), "{scheduled}");
+}
+
+/// An answer that cannot be written does not hide what was done.
+#[cfg(target_os = "linux")]
+#[test]
+fn answers_to_a_full_disk() {
+    let tool = with_store();
+    let full = |args: &[&str]| {
+        let Ok(full) = std::fs::OpenOptions::new().write(true).open("/dev/full") else {
+            crate::tool::skipped("there is no /dev/full");
+            return None;
+        };
+        let mut command = tool.command([&["keys"], args, &["--store", "s"]].concat());
+        Some(tool.finish(command.stdout(full).output().unwrap()))
+    };
+    for args in [&["create", "--json"][..], &["create", "--alias", "x"]] {
+        let before = json(&tool, &["list"]);
+        let Some(run) = full(args) else { return };
+        let after = json(&tool, &["list"]);
+        let id = after["keys"].as_array().unwrap().iter().find_map(|key| {
+            let is_old = before["keys"].as_array().unwrap().contains(key);
+            (!is_old).then(|| key["id"].as_str().unwrap())
+        });
+        let words = [
+            "cannot write standard output",
+            "created the key",
+            id.unwrap(),
+        ];
+        run.failed(3, &words);
+    }
+    let run = full(&["rotate", "alias/x", "--json"]).unwrap();
+    run.failed(3, &["cannot write", "rotated: version 2"]);
+    let run = full(&["list"]).unwrap();
+    run.failed(3, &["cannot write"]);
+    assert!(!run.stderr.contains("done"), "{}", run.stderr);
 }
 
 /// A usage record that is damaged hides no change that was made.

@@ -67,7 +67,8 @@ pub(super) fn export(
     Ok(Answer::new(
         format!("wrote a backup of the store to {name}; its passphrase is needed to restore it\n"),
         json!({ "file": file.to_string_lossy(), "length": backup.len() }),
-    ))
+    )
+    .done())
 }
 
 pub(super) fn import(
@@ -106,5 +107,5 @@ pub(super) fn import(
         "older": report.older,
         "diverged": report.diverged,
     });
-    Ok(Answer::new(text, json))
+    Ok(Answer::new(text, json).done())
 }

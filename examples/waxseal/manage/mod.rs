@@ -134,6 +134,8 @@ enum Command {
 struct Answer {
     text: String,
     json: Value,
+    /// What was changed, to be said where the answer cannot be written.
+    done: Option<String>,
     /// What went wrong although there is an answer.
     failure: Option<Failure>,
 }
@@ -143,8 +145,15 @@ impl Answer {
         Answer {
             text: text.into(),
             json,
+            done: None,
             failure: None,
         }
+    }
+
+    /// The answer of a command that changes something, and says so in its text.
+    fn done(mut self) -> Self {
+        self.done = Some(self.text.trim_end().to_owned());
+        self
     }
 }
 
@@ -160,7 +169,15 @@ pub(crate) fn run(args: &Args) -> Result<(), Failure> {
     let mut out = io::stdout().lock();
     out.write_all(text.as_bytes())
         .and_then(|()| out.flush())
-        .map_err(|error| Failure::write("standard output", &error))?;
+        .map_err(|error| {
+            let failure = Failure::write("standard output", &error);
+            match &answer.done {
+                Some(done) => {
+                    failure.with_hint(&format!("what was asked is done all the same: {done}"))
+                }
+                None => failure,
+            }
+        })?;
     answer.failure.map_or(Ok(()), Err)
 }
 
@@ -228,7 +245,7 @@ fn create(
         let text = format!("created the key {}{named}\n", key.id);
         let key = Key::read(&kms, key);
         warn_of_unread(&key);
-        Ok(Answer::new(text, key.to_json()))
+        Ok(Answer::new(text, key.to_json()).done())
     });
     made.map_err(|error| {
         let failure = Failure::kms("cannot create a key", &error);
@@ -259,14 +276,14 @@ fn changed(kms: &LocalKms, key: &str, done: &str) -> Answer {
             let key = Key::read(kms, keyring);
             warn_of_unread(&key);
             let text = format!("the key {} {done}\n", key.keyring.id);
-            Answer::new(text, key.to_json())
+            Answer::new(text, key.to_json()).done()
         }
         Err(error) => {
             say(&format!(
                 "warning: the key {key} {done}, but cannot be read now: {error}"
             ));
             let json = json!({ "key": key, "error": error.to_string() });
-            Answer::new(format!("the key {key} {done}\n"), json)
+            Answer::new(format!("the key {key} {done}\n"), json).done()
         }
     }
 }
@@ -316,7 +333,7 @@ fn give_alias(kms: &LocalKms, name: &str, key: &str) -> KmsResult<Answer> {
             "created": created,
             "moved_from": moved_from,
         });
-        Ok(Answer::new(text, json))
+        Ok(Answer::new(text, json).done())
     };
     match wait(kms.create_alias(name, &arn)) {
         Ok(()) => return answer(format!("{name} names the key {id} now\n"), true, None),
