@@ -458,8 +458,75 @@ fn damaged_stores() {
         b"text"
     );
 
-    tool.write("s/blobs/blob.root", b"nonsense");
-    tool.fails(["keys", "list", "--store", "s"], 1, &["root", "damaged"]);
+    // Without the root record nothing opens, and nothing is imported either.
+    for is_there in [true, false] {
+        match is_there {
+            true => tool.write("s/blobs/blob.root", b"nonsense"),
+            false => fs::remove_file(tool.path("s/blobs/blob.root")).unwrap(),
+        }
+        for command in ["list", "create"] {
+            let run = tool.run(["keys", command, "--store", "s"]);
+            let problem = ["missing", "damaged"][usize::from(is_there)];
+            run.failed(
+                1,
+                &["'root'", problem, "copy of the store", "into a new one"],
+            );
+            assert!(!run.stderr.contains("not concerned"), "{}", run.stderr);
+        }
+    }
+}
+
+/// What is there and is no store is told apart, each with what to do.
+#[test]
+fn hints_about_what_is_no_store() {
+    let tool = Tool::new();
+    tool.write("in", b"text");
+    let check = |store: &str, words: &[&str]| {
+        for args in [
+            &["encrypt", "in", "-o", "out"][..],
+            &["decrypt", "in.waxseal", "-o", "out"],
+            &["keys", "list"],
+            &["keys", "create"],
+        ] {
+            let run = tool.run([args, &["--store", store]].concat());
+            run.failed(3, &[&["is not a store"], words].concat());
+            assert!(!run.stderr.contains("keys create"), "{}", run.stderr);
+        }
+    };
+    says(&tool, &["encrypt", "in", "--store", "s"], &["made"]);
+    let marker = tool.read("s/waxseal-store");
+    let bring_back = [
+        "'waxseal-store'",
+        "keys are there",
+        "copy of this store",
+        "any other",
+    ];
+    tool.write("s/waxseal-store", b"nonsense");
+    check("s", &[&bring_back[..], &["damaged"]].concat());
+    fs::remove_file(tool.path("s/waxseal-store")).unwrap();
+    check("s", &[&bring_back[..], &["missing"]].concat());
+    // As the hint has it.
+    says(&tool, &["keys", "create", "--store", "other"], &["made"]);
+    fs::copy(
+        tool.path("other/waxseal-store"),
+        tool.path("s/waxseal-store"),
+    )
+    .unwrap();
+    assert_eq!(tool.read("s/waxseal-store"), marker);
+    let decrypt = ["decrypt", "in.waxseal", "-o", "-", "--store", "s"];
+    assert_eq!(tool.works(decrypt), b"text");
+    fs::remove_dir_all(tool.path("s/blobs")).unwrap();
+    check("s", &["'blobs' is missing", "keys", "gone", "copy"]);
+
+    fs::create_dir(tool.path("folder")).unwrap();
+    tool.write("folder/letter", b"dear");
+    check("folder", &["'letter'", "something else", "empty"]);
+    check("in", &["not a folder", "a store is a folder"]);
+    assert!(!tool.exists("in.key") && !tool.exists("folder.key"));
+    // An empty one can be made into one.
+    fs::create_dir(tool.path("empty")).unwrap();
+    let args = ["keys", "list", "--store", "empty"];
+    tool.fails(args, 3, &["not a store", "`waxseal keys create` makes"]);
 }
 
 /// Of many first runs at once, one makes the store, one the key, and all use
