@@ -21,7 +21,10 @@ const MAKES_A_STORE: &str =
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Action {
     Encrypt,
-    Decrypt,
+    Decrypt {
+        /// Whether the command line says with which key, or of which store.
+        names_keys: bool,
+    },
     Inspect,
 }
 
@@ -29,7 +32,7 @@ impl fmt::Display for Action {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
             Action::Encrypt => "encrypt",
-            Action::Decrypt => "decrypt",
+            Action::Decrypt { .. } => "decrypt",
             Action::Inspect => "inspect",
         })
     }
@@ -315,17 +318,23 @@ fn hint(action: Action, error: &Error) -> Option<String> {
         Error::ContextKeyNotInMessage { .. } => {
             "`waxseal inspect` shows the context that it holds".into()
         }
-        Error::Unwrap(failures) => unwrap_hint(error, failures).into(),
+        Error::Unwrap(failures) => {
+            let names_keys = matches!(action, Action::Decrypt { names_keys: true });
+            unwrap_hint(error, failures, names_keys).into()
+        }
         Error::Provider(_) => of_kms(error).and_then(kms_hint)?.into(),
         Error::BufferLimit { .. } => "--max-buffered sets another limit".into(),
         _ => return None,
     })
 }
 
-fn unwrap_hint(error: &Error, failures: &UnwrapFailures) -> &'static str {
+fn unwrap_hint(error: &Error, failures: &UnwrapFailures, names_keys: bool) -> &'static str {
     let refused = of_kms(error);
     if let Some(KmsError::NotFound { .. }) = refused {
-        return "the key was deleted, or is in another store: give its --store or --key";
+        return match names_keys {
+            true => "the key was deleted, or is in another store than the one that was given",
+            false => "the key was deleted, or is in another store: give its --store or --key",
+        };
     }
     if let Some(hint) = refused.and_then(kms_hint) {
         return hint;
@@ -336,6 +345,8 @@ fn unwrap_hint(error: &Error, failures: &UnwrapFailures) -> &'static str {
         .any(|cause| cause.kind() != ProviderErrorKind::NotConfigured);
     if tried {
         "the key is another one, or the message was changed"
+    } else if names_keys {
+        "it was encrypted with another key than what was given: `waxseal inspect` shows which"
     } else {
         "give the --key or the --store that it was encrypted with: `waxseal inspect` shows which"
     }

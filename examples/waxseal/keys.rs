@@ -86,6 +86,14 @@ enum Chosen {
 }
 
 impl Keys<'_> {
+    /// Whether the command line names a key or a store.
+    pub(crate) fn are_named(&self) -> bool {
+        match &self.chosen {
+            Chosen::Default { is_named, .. } => *is_named,
+            Chosen::Named(_) => true,
+        }
+    }
+
     /// The files that hold secrets.
     pub(crate) fn files(&self) -> Vec<PathBuf> {
         let mut files: Vec<PathBuf> = match &self.chosen {
@@ -124,16 +132,16 @@ impl Keys<'_> {
             Chosen::Default { place, is_named } => {
                 let earlier = default_key::find().filter(|_| !is_named);
                 let Some(file) = earlier else {
-                    return self.local_to_decrypt(place);
+                    return self.local_to_decrypt(place, None);
                 };
                 let earlier = default_key::load(&file);
                 if !self.stores.is_there(place)? {
                     return earlier;
                 }
-                all([self.local_to_decrypt(place), earlier])
+                all([self.local_to_decrypt(place, None), earlier])
             }
             Chosen::Named(specs) => all(specs.iter().map(|spec| match spec {
-                KeySpec::Local { place, .. } => self.local_to_decrypt(place),
+                KeySpec::Local { place, alias } => self.local_to_decrypt(place, alias.as_deref()),
                 KeySpec::RawAes {
                     namespace,
                     name,
@@ -170,9 +178,19 @@ impl Keys<'_> {
         Ok(Arc::new(kms.provider(alias.unwrap_or(DEFAULT_ALIAS))))
     }
 
-    fn local_to_decrypt(&self, place: &Place) -> Result<Arc<dyn KeyProvider>, Failure> {
+    /// Any key of the store decrypts: the alias, or else the folder, is only
+    /// what errors call it.
+    fn local_to_decrypt(
+        &self,
+        place: &Place,
+        alias: Option<&str>,
+    ) -> Result<Arc<dyn KeyProvider>, Failure> {
         let kms = self.stores.open(place)?;
-        Ok(Arc::new(kms.provider(DEFAULT_ALIAS).opening_any_key()))
+        let name = match alias {
+            Some(alias) => alias.to_owned(),
+            None => place.folder.display().to_string(),
+        };
+        Ok(Arc::new(kms.provider(name).opening_any_key()))
     }
 }
 

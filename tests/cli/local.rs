@@ -274,6 +274,56 @@ fn keyspecs() {
     );
 }
 
+/// What does not decrypt is said of the key that was named.
+#[test]
+fn errors_name_what_was_named() {
+    let tool = Tool::with_key();
+    tool.write("in", b"text");
+    says(&tool, &["encrypt", "in", "--store", "s"], &["made"]);
+    says(
+        &tool,
+        &["keys", "create", "--alias", "k", "--store", "t"],
+        &["made"],
+    );
+    tool.works(["encrypt", "in", "-o", "raw", "--key", "raw-aes:ns:key-1:k"]);
+    let folder = tool.path("t").canonicalize().unwrap();
+    let folder = format!("local-kms '{}'", folder.display());
+    for (key, label) in [
+        (
+            ["--key", "local:t:alias/k"],
+            "local-kms 'alias/k' could not",
+        ),
+        (["--key", "local:t"], &*folder),
+        (["--store", "t"], &*folder),
+    ] {
+        for (message, words) in [
+            ("in.waxseal", ["no key", "another store than"]),
+            ("raw", ["another key than", "waxseal inspect"]),
+        ] {
+            let run = tool.run([&["decrypt", message, "-o", "out"][..], &key].concat());
+            run.failed(1, &[&[label], &words[..]].concat());
+            for wrong in ["default", "give "] {
+                assert!(!run.stderr.contains(wrong), "{}", run.stderr);
+            }
+        }
+    }
+    // Nobody named one.
+    let run = run_with(
+        &tool,
+        "WAXSEAL_STORE",
+        "t",
+        &["decrypt", "in.waxseal", "-o", "out"],
+    );
+    run.failed(1, &["another store: give its --store or --key"]);
+    let run = run_with(
+        &tool,
+        "WAXSEAL_STORE",
+        "t",
+        &["decrypt", "raw", "-o", "out"],
+    );
+    run.failed(1, &["give the --key or the --store"]);
+}
+
 /// Local and raw keys together: each alone opens the message.
 #[test]
 fn with_other_keys() {
