@@ -223,6 +223,22 @@ fn rotate() {
     assert!(is_date(&key["last_used_at"]) && is_date(&key["backing_keys"][0]["last_wrap_at"]));
 }
 
+/// A key that cannot be made leaves no store and no key file behind.
+#[test]
+fn create_makes_no_store_in_vain() {
+    let tool = Tool::new();
+    let long = "x".repeat(8193);
+    for (args, words) in [
+        (["--alias", "x y"], ["'alias/x y'", "A-Z"]),
+        (["--alias", "aws/x"], ["'alias/aws/x'", "services"]),
+        (["--alias", ""], ["'alias/'", "characters"]),
+        (["--description", &long], ["description", "8192"]),
+    ] {
+        fails(&tool, &[&["create"][..], &args].concat(), 2, &words);
+        assert!(tool.names().is_empty(), "{:?}", tool.names());
+    }
+}
+
 #[test]
 fn how_often() {
     let tool = with_store();

@@ -233,29 +233,37 @@ fn create(
     alias: &Option<String>,
     description: &str,
 ) -> Result<Answer, Failure> {
+    let alias = alias.as_deref().map(with_prefix);
+    let request = || {
+        let request = CreateKey::new().description(description);
+        match &alias {
+            Some(alias) => request.alias(alias),
+            None => request,
+        }
+    };
+    if !stores.is_there(place)? {
+        // What cannot be leaves no store behind.
+        let trial = LocalKms::in_memory().and_then(|kms| wait(kms.create_key(request())));
+        trial.map_err(|error| not_created(&error))?;
+    }
     let kms = stores.open_or_make(place)?;
     run_due(&kms);
-    let mut request = CreateKey::new().description(description);
-    let alias = alias.as_deref().map(with_prefix);
-    if let Some(alias) = &alias {
-        request = request.alias(alias);
-    }
-    let made = wait(kms.create_key(request)).and_then(|key| {
-        let named = alias.map_or(String::new(), |alias| format!(", {alias}"));
-        let text = format!("created the key {}{named}\n", key.id);
-        let key = Key::read(&kms, key);
-        warn_of_unread(&key);
-        Ok(Answer::new(text, key.to_json()).done())
-    });
-    made.map_err(|error| {
-        let failure = Failure::kms("cannot create a key", &error);
-        match error {
-            KmsError::AlreadyExists { .. } => {
-                failure.with_hint("`waxseal keys alias` moves it to another key")
-            }
-            _ => failure,
+    let key = wait(kms.create_key(request())).map_err(|error| not_created(&error))?;
+    let named = alias.map_or(String::new(), |alias| format!(", {alias}"));
+    let text = format!("created the key {}{named}\n", key.id);
+    let key = Key::read(&kms, key);
+    warn_of_unread(&key);
+    Ok(Answer::new(text, key.to_json()).done())
+}
+
+fn not_created(error: &KmsError) -> Failure {
+    let failure = Failure::kms("cannot create a key", error);
+    match error {
+        KmsError::AlreadyExists { .. } => {
+            failure.with_hint("`waxseal keys alias` moves it to another key")
         }
-    })
+        _ => failure,
+    }
 }
 
 fn describe(kms: &LocalKms, key: &str) -> Result<Answer, Failure> {
