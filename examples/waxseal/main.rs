@@ -171,7 +171,7 @@ whatever changes one) is:
 `list`: keys, and damaged (texts: what cannot be read; exit code 1 then).
 `schedule-deletion`: in_recent_use too. `alias`: alias, key_id, key_arn, created,
 moved_from (an ARN). `export`: file, length. `import`: restored, unchanged, older,
-diverged (names). Dates are RFC 3339 in UTC; what there is not is null.";
+diverged (names; exit code 1 if there are any). Dates are RFC 3339 in UTC; what there is not is null.";
 
 const KEYGEN_EXAMPLES: &str = "\
 Example:

@@ -514,6 +514,65 @@ fn export_and_import() {
     );
 }
 
+/// Two copies of a store that were changed each on its own do not become one.
+#[test]
+fn import_of_what_has_diverged() {
+    let tool = with_store();
+    tool.write("pass", b"of the backup\n");
+    let pass = ["--export-passphrase-file", "pass"];
+    let other = |args: &[&str]| tool.run([&["keys"], args, &["--store", "t"]].concat());
+    text(&tool, &[&["export", "first"], &pass[..]].concat());
+    let run = other(&[&["import", "first"], &pass[..]].concat());
+    assert_eq!(run.code, Some(0), "{}", run.stderr);
+
+    // One and the other rotate; only the other has a second key.
+    let id = json(&tool, &["rotate", "alias/default"])["id"].clone();
+    let name = format!("keys/{}", id.as_str().unwrap());
+    other(&["rotate", "alias/default"]).worked();
+    other(&["create", "--alias", "second"]).worked();
+    tool.works([
+        "encrypt",
+        "in",
+        "-o",
+        "theirs",
+        "--key",
+        "local:t:alias/default",
+    ]);
+    other(&[&["export", "backup"], &pass[..]].concat()).worked();
+    let import = [&["import", "backup", "--json"], &pass[..]].concat();
+    let run = keys(&tool, &import);
+    run.failed(
+        1,
+        &[
+            "did not restore",
+            "'backup'",
+            &name,
+            "does not decrypt",
+            "new one",
+        ],
+    );
+    let report: Value = serde_json::from_slice(&run.stdout).unwrap();
+    let diverged = report["diverged"].as_array().unwrap();
+    assert!(diverged.contains(&name.into()), "{report}");
+    let count = match diverged.len() {
+        1 => "restore 1 record of".to_owned(),
+        count => format!("restore {count} records of"),
+    };
+    assert!(run.stderr.contains(&count), "{}", run.stderr);
+    // The rest is there.
+    assert_eq!(
+        json(&tool, &["describe", "alias/second"])["current_version"],
+        1
+    );
+    tool.fails(
+        ["decrypt", "theirs", "-o", "out", "--store", "s"],
+        1,
+        &["theirs"],
+    );
+    let help = String::from_utf8(tool.works(["keys", "import", "--help"])).unwrap();
+    assert!(help.contains("the exit code is 1"), "{help}");
+}
+
 /// A clock that is some days behind.
 struct Behind(u64);
 

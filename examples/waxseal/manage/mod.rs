@@ -121,6 +121,11 @@ enum Command {
     ///
     /// Of each record the later one wins: an old backup takes nothing back, and
     /// what was deleted stays deleted.
+    ///
+    /// A record that was changed both in the store and in the backup since they
+    /// parted is left as it is in the store, and named; all others are restored,
+    /// and the exit code is 1, because what was encrypted under a key as only
+    /// the backup has it does not decrypt with this store.
     Import {
         /// The backup
         file: PathBuf,
