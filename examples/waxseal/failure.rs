@@ -12,6 +12,8 @@ use waxseal::{
     CommitmentPolicy, Error, FormatError, ProviderError, ProviderErrorKind, UnwrapFailures,
 };
 
+use crate::store::MARKER;
+
 /// The record without which a store does not open.
 const ROOT: &str = "root";
 const MAKES_A_STORE: &str =
@@ -259,7 +261,7 @@ fn not_a_store_hint(place: &Path) -> &'static str {
             })
         })
     };
-    let has_marker = fs::symlink_metadata(place.join("waxseal-store")).is_ok();
+    let has_marker = fs::symlink_metadata(place.join(MARKER)).is_ok();
     let blobs = place.join("blobs");
     match fs::metadata(place) {
         Ok(found) if !found.is_dir() => {

@@ -8,9 +8,9 @@ use waxseal::blocking::wait;
 use waxseal::{InvalidRawAesKey, KeyProvider, MultiProvider, RawAesProvider};
 
 use crate::default_key;
-use crate::failure::Failure;
+use crate::failure::{Failure, say};
 use crate::files::{quoted, read_secret};
-use crate::store::{self, DEFAULT_ALIAS, Place, StoreOptions, Stores};
+use crate::store::{self, DEFAULT_ALIAS, MARKER, Place, StoreOptions, Stores};
 
 /// The longest AES key, in bytes.
 const LONGEST: usize = 32;
@@ -258,6 +258,9 @@ fn local(text: &str) -> Result<KeySpec, Failure> {
             "a local key is local:DIR[:ALIAS], and DIR is missing",
         ));
     }
+    if alias.is_none() {
+        warn_of_forgotten_prefix(folder);
+    }
     if alias == Some("alias/") {
         return Err(Failure::usage(
             "a local key is local:DIR[:ALIAS], and ALIAS has no name after 'alias/'",
@@ -267,6 +270,20 @@ fn local(text: &str) -> Result<KeySpec, Failure> {
         place: Place::at(Path::new(folder))?,
         alias: alias.map(str::to_owned),
     })
+}
+
+/// `DIR:NAME` is the folder of this name; but hardly if DIR is a store.
+fn warn_of_forgotten_prefix(text: &str) {
+    if let Some((folder, name)) = text.rsplit_once(':')
+        && !name.is_empty()
+        && Path::new(folder).join(MARKER).is_file()
+        && !Path::new(text).exists()
+    {
+        say(&format!(
+            "warning: {folder} is a store, and {name} is no alias of it without 'alias/': for \
+             that key give local:{folder}:alias/{name}; local:{text} is the folder {text}"
+        ));
+    }
 }
 
 /// `NAMESPACE:NAME:FILE`: FILE may hold colons.

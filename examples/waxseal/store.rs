@@ -20,6 +20,8 @@ pub(crate) const STORE: &str = "WAXSEAL_STORE";
 const PASSPHRASE: &str = "WAXSEAL_PASSPHRASE";
 /// The key that is used where no other is named.
 pub(crate) const DEFAULT_ALIAS: &str = "alias/default";
+/// The file that says that a folder is a store.
+pub(crate) const MARKER: &str = "waxseal-store";
 /// The length of a root key in bytes.
 const ROOT_KEY_LENGTH: usize = 32;
 const WHAT: &str = "the passphrase of the store";

@@ -274,6 +274,29 @@ fn keyspecs() {
     );
 }
 
+/// `local:DIR:NAME` is a folder; if DIR is a store, it was meant otherwise.
+#[cfg(unix)]
+#[test]
+fn forgotten_prefix() {
+    let tool = Tool::new();
+    tool.write("in", b"text");
+    says(
+        &tool,
+        &["keys", "create", "--alias", "k", "--store", "s"],
+        &["made"],
+    );
+    let words = ["warning: s is a store", "local:s:alias/k", "folder s:k"];
+    let encrypt = ["encrypt", "in", "--key", "local:s:k"];
+    let run = tool.run(["decrypt", "in", "-o", "out", "--key", "local:s:k"]);
+    assert_eq!(run.code, Some(3));
+    for word in words {
+        assert!(run.stderr.contains(word), "no {word:?} in {}", run.stderr);
+    }
+    says(&tool, &encrypt, &words);
+    // From now on it is one.
+    tool.works(encrypt);
+}
+
 /// What does not decrypt is said of the key that was named.
 #[test]
 fn errors_name_what_was_named() {
