@@ -9,7 +9,7 @@ use waxseal::{InvalidRawAesKey, KeyProvider, MultiProvider, RawAesProvider};
 
 use crate::default_key;
 use crate::failure::{Failure, say};
-use crate::files::{quoted, read_secret};
+use crate::files::{quoted, read_key};
 use crate::store::{self, DEFAULT_ALIAS, MARKER, Place, StoreOptions, Stores};
 
 /// The longest AES key, in bytes.
@@ -317,7 +317,7 @@ pub(crate) fn load_raw_aes(
     name: &str,
     file: &Path,
 ) -> Result<Arc<dyn KeyProvider>, Failure> {
-    let key = read_secret(file, LONGEST).map_err(|error| {
+    let key = read_key(file, LONGEST).map_err(|error| {
         Failure::io(
             format_args!("cannot read the key file {}", quoted(file)),
             error,
