@@ -260,7 +260,7 @@ fn default_key_of_before() {
     tool.write("in", b"text");
     let file = data_folder(&tool).join("waxseal").join("default.key");
     fs::create_dir_all(file.parent().unwrap()).unwrap();
-    fs::write(&file, [7; 32]).unwrap();
+    tool.write(&file, [7; 32]);
     let spec = format!("raw-aes:waxseal:default:{}", file.display());
     tool.works(["encrypt", "in", "-o", "old", "--key", &spec]);
     // Without a store, and with one.
