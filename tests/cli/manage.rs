@@ -14,7 +14,7 @@ use crate::tool::{Run, Tool};
 const DECRYPT: [&str; 6] = ["decrypt", "in.waxseal", "-o", "-", "--store", "s"];
 
 /// A tool with a store in `s`, whose alias/default has encrypted `in`.
-fn with_store() -> Tool {
+pub(crate) fn with_store() -> Tool {
     let tool = Tool::new();
     tool.write("in", b"text");
     says(
@@ -26,7 +26,7 @@ fn with_store() -> Tool {
 }
 
 /// Runs `waxseal keys` on that store.
-fn keys(tool: &Tool, args: &[&str]) -> Run {
+pub(crate) fn keys(tool: &Tool, args: &[&str]) -> Run {
     tool.run([&["keys"], args, &["--store", "s"]].concat())
 }
 
@@ -38,7 +38,7 @@ fn text(tool: &Tool, args: &[&str]) -> String {
 
 /// What it prints with `--json`, all being well.
 #[track_caller]
-fn json(tool: &Tool, args: &[&str]) -> Value {
+pub(crate) fn json(tool: &Tool, args: &[&str]) -> Value {
     let printed = keys(tool, &[args, &["--json"]].concat()).worked();
     assert_eq!(printed.iter().filter(|byte| **byte == b'\n').count(), 1);
     serde_json::from_slice(&printed).unwrap()
@@ -368,64 +368,6 @@ fn answers_to_a_full_disk() {
     let run = full(&["list"]).unwrap();
     run.failed(3, &["cannot write"]);
     assert!(!run.stderr.contains("done"), "{}", run.stderr);
-}
-
-/// A usage record that is damaged hides no change that was made.
-#[test]
-fn damaged_usage() {
-    let tool = with_store();
-    let id = json(&tool, &["describe", "alias/default"])["id"].clone();
-    let id = id.as_str().unwrap();
-    tool.write(format!("s/blobs/blob.usage.{id}"), b"nonsense");
-    let name = format!("usage/{id}");
-    let unknown = |key: &Value| {
-        assert!(key["usage_error"].as_str().unwrap().contains(&name));
-        assert!(key["last_used_at"].is_null(), "{key}");
-        for count in ["wraps", "unwraps", "messages", "last_wrap_at"] {
-            assert!(key["backing_keys"][0][count].is_null(), "{key}");
-        }
-    };
-    for (args, field, value) in [
-        (&["rotate"][..], "current_version", Value::from(2)),
-        (&["disable"], "state", "disabled".into()),
-        (&["enable"], "state", "enabled".into()),
-        (&["schedule-deletion"], "in_recent_use", Value::Null),
-        (&["cancel-deletion"], "state", "disabled".into()),
-    ] {
-        let run = keys(&tool, &[args, &["alias/default", "--json"]].concat());
-        assert_eq!(run.code, Some(0), "{}", run.stderr);
-        for word in ["waxseal: warning", &name, "damaged"] {
-            assert!(run.stderr.contains(word), "no {word:?} in {}", run.stderr);
-        }
-        let cannot_tell = "WARNING: the key alias/default MAY BE IN USE: whether it is in use \
-                           cannot be told";
-        assert_eq!(
-            run.stderr.contains(cannot_tell),
-            args[0] == "schedule-deletion",
-            "{}",
-            run.stderr
-        );
-        let key: Value = serde_json::from_slice(&run.stdout).unwrap();
-        assert_eq!(key[field], value, "{args:?}");
-        assert_eq!(key["aliases"], serde_json::json!(["alias/default"]));
-        unknown(&key);
-    }
-
-    // Whoever asks is told of it, and of the rest.
-    let run = keys(&tool, &["describe", "alias/default", "--json"]);
-    run.failed(1, &[&name, "damaged", "import"]);
-    unknown(&serde_json::from_slice(&run.stdout).unwrap());
-    let run = keys(&tool, &["describe", "alias/default"]);
-    run.failed(1, &[&name]);
-    let described = String::from_utf8(run.stdout).unwrap();
-    assert!(described.contains("alias/default") && described.contains("2. of "));
-    assert!(described.contains("cannot be told"), "{described}");
-    assert!(!described.contains("encrypted"), "{described}");
-    let run = keys(&tool, &["list", "--json"]);
-    run.failed(1, &[&name, "damaged"]);
-    let list: Value = serde_json::from_slice(&run.stdout).unwrap();
-    unknown(&list["keys"][0]);
-    assert!(list["damaged"][0].as_str().unwrap().contains(&name));
 }
 
 #[test]
