@@ -12,8 +12,6 @@ use crate::files::{Contents, Destination, EXTENSION, Input, quoted};
 use crate::keys::KeyOptions;
 use crate::policy::PolicyOption;
 
-const ACTION: Action = Action::Decrypt;
-
 /// The options of `decrypt`.
 #[derive(clap::Args)]
 pub(crate) struct Args {
@@ -65,7 +63,10 @@ pub(crate) struct Args {
 
 pub(crate) fn run(args: &Args) -> Result<(), Failure> {
     let keys = args.keys.parse()?;
-    let context = args.context.parse(ACTION)?;
+    let action = Action::Decrypt {
+        names_keys: keys.are_named(),
+    };
+    let context = args.context.parse(action)?;
     let mut input = Input::open(&args.input)?;
     let destination = Destination::choose(args.out.as_deref(), &args.input, without_extension)?;
     destination.refuse_input(&input)?;
@@ -80,23 +81,23 @@ pub(crate) fn run(args: &Args) -> Result<(), Failure> {
     let name = input.name().to_owned();
     let built = builder.build();
     let client = built
-        .map_err(|error| Failure::library(ACTION, &name, &error))?
+        .map_err(|error| Failure::library(action, &name, &error))?
         .blocking();
 
     let is_stream = destination.is_stream();
     let mut output = destination.create(Contents::Plaintext)?;
     input.tell_if_terminal();
     input.show_progress(&output);
-    let failed = |error| Failure::read(ACTION, &name, error);
+    let failed = |error| Failure::read(action, &name, error);
     let opened_by;
     if is_stream && !args.allow_unverified {
         let opened = client.decrypt_reader(&mut input, &context);
         let reader = match opened {
             Ok(reader) => reader,
-            Err(error) => return Err(input.not_opened(ACTION, error)),
+            Err(error) => return Err(input.not_opened(action, error)),
         };
         let signed = reader.header().is_some_and(|header| header.is_signed());
-        let failed = |error| held_back(signed, &name, error);
+        let failed = |error| held_back(action, signed, &name, error);
         opened_by = reader.details().map(describe);
         output.copy_from(reader, failed)?;
     } else {
@@ -104,7 +105,7 @@ pub(crate) fn run(args: &Args) -> Result<(), Failure> {
         let opened = client.decrypt_reader_unverified(&mut input, &context);
         let reader = match opened {
             Ok(reader) => reader,
-            Err(error) => return Err(input.not_opened(ACTION, error)),
+            Err(error) => return Err(input.not_opened(action, error)),
         };
         if is_stream && reader.header().is_some_and(|header| header.is_signed()) {
             say("warning: the signature is verified at the end; \
@@ -136,7 +137,7 @@ fn describe(details: &DecryptionDetails) -> String {
 }
 
 /// What the reader of a message met that is held back if it is signed.
-fn held_back(signed: bool, name: &str, error: io::Error) -> Failure {
+fn held_back(action: Action, signed: bool, name: &str, error: io::Error) -> Failure {
     let limit = error
         .get_ref()
         .and_then(|inner| inner.downcast_ref::<Error>())
@@ -146,7 +147,7 @@ fn held_back(signed: bool, name: &str, error: io::Error) -> Failure {
             "cannot decrypt {name}: {limit}; a signed message is held back from standard output \
              until its signature is verified: write to a file with -o, or give --allow-unverified"
         )),
-        None => Failure::read(ACTION, name, error),
+        None => Failure::read(action, name, error),
     }
 }
 

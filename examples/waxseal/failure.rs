@@ -1,7 +1,9 @@
 //! How a run fails: one line on standard error, and an exit code for scripts.
 
 use std::fmt;
+use std::fs;
 use std::io::{self, Write};
+use std::path::Path;
 use std::process::ExitCode;
 
 use waxseal::kms::store::StoreError;
@@ -10,11 +12,21 @@ use waxseal::{
     CommitmentPolicy, Error, FormatError, ProviderError, ProviderErrorKind, UnwrapFailures,
 };
 
+use crate::store::MARKER;
+
+/// The record without which a store does not open.
+const ROOT: &str = "root";
+const MAKES_A_STORE: &str =
+    "`waxseal keys create` makes a store, and so does a first `waxseal encrypt`";
+
 /// What a run was doing with a message when the library refused it.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Action {
     Encrypt,
-    Decrypt,
+    Decrypt {
+        /// Whether the command line says with which key, or of which store.
+        names_keys: bool,
+    },
     Inspect,
 }
 
@@ -22,7 +34,7 @@ impl fmt::Display for Action {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
             Action::Encrypt => "encrypt",
-            Action::Decrypt => "decrypt",
+            Action::Decrypt { .. } => "decrypt",
             Action::Inspect => "inspect",
         })
     }
@@ -223,16 +235,66 @@ fn kms_hint(error: &KmsError) -> Option<&'static str> {
             ..
         }
         | KmsError::Store(StoreError::NewerFormat { .. }) => "use a newer version of this program",
+        KmsError::Record { name, .. } | KmsError::Store(StoreError::Damaged { name, .. })
+            if name == ROOT =>
+        {
+            "no key of the store can be used without it: restore a copy of the store, or \
+             `waxseal keys import` a backup into a new one, in another folder"
+        }
         KmsError::Record { .. } | KmsError::Store(StoreError::Damaged { .. }) => {
             "the store's other records are not concerned; `waxseal keys import` of a backup \
              brings a damaged one back"
         }
-        KmsError::NoKms | KmsError::Store(StoreError::NotAStore { .. }) => {
-            "`waxseal keys create` makes a store, and so does a first `waxseal encrypt`"
-        }
+        KmsError::NoKms => MAKES_A_STORE,
+        KmsError::Store(StoreError::NotAStore { location, .. }) => not_a_store_hint(location),
         KmsError::Store(StoreError::Locked { .. }) => "see whether another run hangs",
         _ => return None,
     })
+}
+
+/// What to do, by what is there.
+fn not_a_store_hint(place: &Path) -> &'static str {
+    let holds = |folder: &Path, is_foreign: fn(&str) -> bool| {
+        fs::read_dir(folder).is_ok_and(|mut entries| {
+            entries.any(|entry| {
+                entry.is_ok_and(|entry| is_foreign(&entry.file_name().to_string_lossy()))
+            })
+        })
+    };
+    let has_marker = fs::symlink_metadata(place.join(MARKER)).is_ok();
+    let blobs = place.join("blobs");
+    match fs::metadata(place) {
+        Ok(found) if !found.is_dir() => {
+            "a store is a folder: give one that is a store, is empty, or is not there yet"
+        }
+        Ok(_) if has_marker && !blobs.is_dir() => {
+            "the keys that the store had are gone: restore a copy of the store"
+        }
+        Ok(_) if has_marker || holds(&blobs, |_| true) => {
+            "the keys are there, and the file 'waxseal-store' beside them, which says that the \
+             folder is a store and of which format, is missing or damaged: bring it back from a \
+             copy of this store, or of any other that the same version has made: it is the same \
+             in all"
+        }
+        Ok(_) if holds(place, is_not_of_stores) => {
+            "no store is made in a folder that holds something else: give a folder that is a \
+             store, is empty, or is not there yet"
+        }
+        _ => MAKES_A_STORE,
+    }
+}
+
+/// Whether a file keeps a folder from being made into a store.
+fn is_not_of_stores(name: &str) -> bool {
+    !name.starts_with('.')
+        && ![
+            "blobs",
+            "changes",
+            "lock",
+            "waxseal-store.new",
+            "lost+found",
+        ]
+        .contains(&name)
 }
 
 fn hint(action: Action, error: &Error) -> Option<String> {
@@ -258,17 +320,23 @@ fn hint(action: Action, error: &Error) -> Option<String> {
         Error::ContextKeyNotInMessage { .. } => {
             "`waxseal inspect` shows the context that it holds".into()
         }
-        Error::Unwrap(failures) => unwrap_hint(error, failures).into(),
+        Error::Unwrap(failures) => {
+            let names_keys = matches!(action, Action::Decrypt { names_keys: true });
+            unwrap_hint(error, failures, names_keys).into()
+        }
         Error::Provider(_) => of_kms(error).and_then(kms_hint)?.into(),
         Error::BufferLimit { .. } => "--max-buffered sets another limit".into(),
         _ => return None,
     })
 }
 
-fn unwrap_hint(error: &Error, failures: &UnwrapFailures) -> &'static str {
+fn unwrap_hint(error: &Error, failures: &UnwrapFailures, names_keys: bool) -> &'static str {
     let refused = of_kms(error);
     if let Some(KmsError::NotFound { .. }) = refused {
-        return "the key was deleted, or is in another store: give its --store or --key";
+        return match names_keys {
+            true => "the key was deleted, or is in another store than the one that was given",
+            false => "the key was deleted, or is in another store: give its --store or --key",
+        };
     }
     if let Some(hint) = refused.and_then(kms_hint) {
         return hint;
@@ -279,6 +347,8 @@ fn unwrap_hint(error: &Error, failures: &UnwrapFailures) -> &'static str {
         .any(|cause| cause.kind() != ProviderErrorKind::NotConfigured);
     if tried {
         "the key is another one, or the message was changed"
+    } else if names_keys {
+        "it was encrypted with another key than what was given: `waxseal inspect` shows which"
     } else {
         "give the --key or the --store that it was encrypted with: `waxseal inspect` shows which"
     }

@@ -374,6 +374,25 @@ pub(crate) fn make_private_folder(folder: &Path) -> io::Result<()> {
     builder.create(folder)
 }
 
+/// Reads a key, as [`read_secret`] does, and warns where others may read it too.
+pub(crate) fn read_key(path: &Path, longest: usize) -> io::Result<SecretBytes> {
+    let key = read_secret(path, longest)?;
+    #[cfg(unix)]
+    if let Ok(found) = fs::metadata(path)
+        && found.is_file()
+    {
+        let mode = std::os::unix::fs::MetadataExt::mode(&found) & 0o7777;
+        if mode & 0o077 != 0 {
+            say(&format!(
+                "warning: the key file {} is not for you only (its mode is {mode:04o}), and \
+                 whoever can read it has the key: `chmod 600` mends that",
+                quoted(path)
+            ));
+        }
+    }
+    Ok(key)
+}
+
 /// Reads a secret, and of what is longer than `longest` bytes no more than
 /// tells that it is.
 pub(crate) fn read_secret(path: &Path, longest: usize) -> io::Result<SecretBytes> {

@@ -8,9 +8,9 @@ use waxseal::blocking::wait;
 use waxseal::{InvalidRawAesKey, KeyProvider, MultiProvider, RawAesProvider};
 
 use crate::default_key;
-use crate::failure::Failure;
-use crate::files::{quoted, read_secret};
-use crate::store::{self, DEFAULT_ALIAS, Place, StoreOptions, Stores};
+use crate::failure::{Failure, say};
+use crate::files::{quoted, read_key};
+use crate::store::{self, DEFAULT_ALIAS, MARKER, Place, StoreOptions, Stores};
 
 /// The longest AES key, in bytes.
 const LONGEST: usize = 32;
@@ -86,6 +86,14 @@ enum Chosen {
 }
 
 impl Keys<'_> {
+    /// Whether the command line names a key or a store.
+    pub(crate) fn are_named(&self) -> bool {
+        match &self.chosen {
+            Chosen::Default { is_named, .. } => *is_named,
+            Chosen::Named(_) => true,
+        }
+    }
+
     /// The files that hold secrets.
     pub(crate) fn files(&self) -> Vec<PathBuf> {
         let mut files: Vec<PathBuf> = match &self.chosen {
@@ -124,16 +132,16 @@ impl Keys<'_> {
             Chosen::Default { place, is_named } => {
                 let earlier = default_key::find().filter(|_| !is_named);
                 let Some(file) = earlier else {
-                    return self.local_to_decrypt(place);
+                    return self.local_to_decrypt(place, None);
                 };
                 let earlier = default_key::load(&file);
                 if !self.stores.is_there(place)? {
                     return earlier;
                 }
-                all([self.local_to_decrypt(place), earlier])
+                all([self.local_to_decrypt(place, None), earlier])
             }
             Chosen::Named(specs) => all(specs.iter().map(|spec| match spec {
-                KeySpec::Local { place, .. } => self.local_to_decrypt(place),
+                KeySpec::Local { place, alias } => self.local_to_decrypt(place, alias.as_deref()),
                 KeySpec::RawAes {
                     namespace,
                     name,
@@ -170,9 +178,19 @@ impl Keys<'_> {
         Ok(Arc::new(kms.provider(alias.unwrap_or(DEFAULT_ALIAS))))
     }
 
-    fn local_to_decrypt(&self, place: &Place) -> Result<Arc<dyn KeyProvider>, Failure> {
+    /// Any key of the store decrypts: the alias, or else the folder, is only
+    /// what errors call it.
+    fn local_to_decrypt(
+        &self,
+        place: &Place,
+        alias: Option<&str>,
+    ) -> Result<Arc<dyn KeyProvider>, Failure> {
         let kms = self.stores.open(place)?;
-        Ok(Arc::new(kms.provider(DEFAULT_ALIAS).opening_any_key()))
+        let name = match alias {
+            Some(alias) => alias.to_owned(),
+            None => place.folder.display().to_string(),
+        };
+        Ok(Arc::new(kms.provider(name).opening_any_key()))
     }
 }
 
@@ -240,6 +258,9 @@ fn local(text: &str) -> Result<KeySpec, Failure> {
             "a local key is local:DIR[:ALIAS], and DIR is missing",
         ));
     }
+    if alias.is_none() {
+        warn_of_forgotten_prefix(folder);
+    }
     if alias == Some("alias/") {
         return Err(Failure::usage(
             "a local key is local:DIR[:ALIAS], and ALIAS has no name after 'alias/'",
@@ -249,6 +270,20 @@ fn local(text: &str) -> Result<KeySpec, Failure> {
         place: Place::at(Path::new(folder))?,
         alias: alias.map(str::to_owned),
     })
+}
+
+/// `DIR:NAME` is the folder of this name; but hardly if DIR is a store.
+fn warn_of_forgotten_prefix(text: &str) {
+    if let Some((folder, name)) = text.rsplit_once(':')
+        && !name.is_empty()
+        && Path::new(folder).join(MARKER).is_file()
+        && !Path::new(text).exists()
+    {
+        say(&format!(
+            "warning: {folder} is a store, and {name} is no alias of it without 'alias/': for \
+             that key give local:{folder}:alias/{name}; local:{text} is the folder {text}"
+        ));
+    }
 }
 
 /// `NAMESPACE:NAME:FILE`: FILE may hold colons.
@@ -282,7 +317,7 @@ pub(crate) fn load_raw_aes(
     name: &str,
     file: &Path,
 ) -> Result<Arc<dyn KeyProvider>, Failure> {
-    let key = read_secret(file, LONGEST).map_err(|error| {
+    let key = read_key(file, LONGEST).map_err(|error| {
         Failure::io(
             format_args!("cannot read the key file {}", quoted(file)),
             error,

@@ -163,11 +163,15 @@ whatever changes one) is:
   rotation (days, next_at), current_version, minimum_version, last_used_at,
   backing_keys: for each version version, created_at, cause (creation,
     automatic_rotation, on_demand_rotation), material_id, present, expires_at,
-    wraps, last_wrap_at, unwraps, last_unwrap_at, messages
+    wraps, last_wrap_at, unwraps, last_unwrap_at, messages,
+  usage_error: why last_used_at and the counts of uses are null, if they cannot be
+    read; a change that was made is none the less: exit code 0, and a warning.
+    `describe` and `list` show the rest then, with exit code 1.
+  key and error instead: the change was made, and the key cannot be read after it.
 `list`: keys, and damaged (texts: what cannot be read; exit code 1 then).
 `schedule-deletion`: in_recent_use too. `alias`: alias, key_id, key_arn, created,
 moved_from (an ARN). `export`: file, length. `import`: restored, unchanged, older,
-diverged (names). Dates are RFC 3339 in UTC; what there is not is null.";
+diverged (names; exit code 1 if there are any). Dates are RFC 3339 in UTC; what there is not is null.";
 
 const KEYGEN_EXAMPLES: &str = "\
 Example:

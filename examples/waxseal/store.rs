@@ -12,7 +12,7 @@ use waxseal::kms::store::{BlobStore, DirectoryStore, StoreError};
 use waxseal::kms::{CreateKey, DueReport, KmsError, LocalKms, RootKey};
 
 use crate::failure::{Failure, say};
-use crate::files::{create_private, make_private_folder, quoted, read_secret};
+use crate::files::{create_private, make_private_folder, quoted, read_key};
 use crate::passphrase;
 
 /// Names the store where no option does.
@@ -20,6 +20,8 @@ pub(crate) const STORE: &str = "WAXSEAL_STORE";
 const PASSPHRASE: &str = "WAXSEAL_PASSPHRASE";
 /// The key that is used where no other is named.
 pub(crate) const DEFAULT_ALIAS: &str = "alias/default";
+/// The file that says that a folder is a store.
+pub(crate) const MARKER: &str = "waxseal-store";
 /// The length of a root key in bytes.
 const ROOT_KEY_LENGTH: usize = 32;
 const WHAT: &str = "the passphrase of the store";
@@ -296,7 +298,7 @@ impl<'a> Stores<'a> {
 /// Reads a root key.
 fn root_key(file: &Path) -> Result<SecretBytes, Failure> {
     let what = format_args!("cannot read the store's root key {}", quoted(file)).to_string();
-    let key = match read_secret(file, ROOT_KEY_LENGTH) {
+    let key = match read_key(file, ROOT_KEY_LENGTH) {
         Ok(key) => key,
         Err(error) => {
             let failure = Failure::io(what, &error);

@@ -12,7 +12,7 @@ pub(crate) fn mode(tool: &Tool, name: impl AsRef<std::path::Path>) -> u32 {
 }
 
 #[cfg(unix)]
-fn set_mode(tool: &Tool, name: &str, mode: u32) {
+pub(crate) fn set_mode(tool: &Tool, name: &str, mode: u32) {
     use std::os::unix::fs::PermissionsExt;
     fs::set_permissions(tool.path(name), fs::Permissions::from_mode(mode)).unwrap();
 }

@@ -50,6 +50,33 @@ fn keygen_never_replaces() {
     assert!(!tool.exists("x"));
 }
 
+/// A key that others may read is worth a warning, and no more.
+#[cfg(unix)]
+#[test]
+fn key_files_for_everybody() {
+    use crate::files::set_mode;
+    let tool = Tool::with_key();
+    tool.write("in", b"text");
+    crate::local::says(&tool, &["encrypt", "in", "--store", "s"], &["made"]);
+    let local = ["--store", "s"];
+    for (file, key) in [("k", KEY), ("s.key", local)] {
+        let encrypt = [&["encrypt", "in"][..], &key].concat();
+        let decrypt = [&["decrypt", "in.waxseal", "-o", "-"][..], &key].concat();
+        for (mode, shown) in [(0o640, "0640"), (0o604, "0604"), (0o644, "0644")] {
+            set_mode(&tool, file, mode);
+            for args in [&encrypt, &decrypt] {
+                let words = ["warning", &format!("{file}'"), shown, "chmod 600"];
+                crate::local::says(&tool, args, &words);
+            }
+        }
+        for mode in [0o600, 0o400] {
+            set_mode(&tool, file, mode);
+            tool.works(&encrypt);
+            assert_eq!(tool.works(&decrypt), b"text");
+        }
+    }
+}
+
 #[test]
 fn keygen_then_encrypt() {
     let tool = Tool::new();
@@ -233,7 +260,7 @@ fn default_key_of_before() {
     tool.write("in", b"text");
     let file = data_folder(&tool).join("waxseal").join("default.key");
     fs::create_dir_all(file.parent().unwrap()).unwrap();
-    fs::write(&file, [7; 32]).unwrap();
+    tool.write(&file, [7; 32]);
     let spec = format!("raw-aes:waxseal:default:{}", file.display());
     tool.works(["encrypt", "in", "-o", "old", "--key", &spec]);
     // Without a store, and with one.

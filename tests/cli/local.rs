@@ -3,9 +3,6 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use waxseal::blocking::wait;
-use waxseal::kms::store::{BlobStore, DirectoryStore, Expected};
-
 use crate::keys::data_folder;
 use crate::tool::{Run, Tool};
 
@@ -19,7 +16,7 @@ fn key_file(store: &Path) -> PathBuf {
 }
 
 /// Runs it with a variable.
-fn run_with(tool: &Tool, variable: &str, value: &str, args: &[&str]) -> Run {
+pub(crate) fn run_with(tool: &Tool, variable: &str, value: &str, args: &[&str]) -> Run {
     let mut command = tool.command(args);
     tool.finish(command.env(variable, value).output().unwrap())
 }
@@ -274,6 +271,79 @@ fn keyspecs() {
     );
 }
 
+/// `local:DIR:NAME` is a folder; if DIR is a store, it was meant otherwise.
+#[cfg(unix)]
+#[test]
+fn forgotten_prefix() {
+    let tool = Tool::new();
+    tool.write("in", b"text");
+    says(
+        &tool,
+        &["keys", "create", "--alias", "k", "--store", "s"],
+        &["made"],
+    );
+    let words = ["warning: s is a store", "local:s:alias/k", "folder s:k"];
+    let encrypt = ["encrypt", "in", "--key", "local:s:k"];
+    let run = tool.run(["decrypt", "in", "-o", "out", "--key", "local:s:k"]);
+    assert_eq!(run.code, Some(3));
+    for word in words {
+        assert!(run.stderr.contains(word), "no {word:?} in {}", run.stderr);
+    }
+    says(&tool, &encrypt, &words);
+    // From now on it is one.
+    tool.works(encrypt);
+}
+
+/// What does not decrypt is said of the key that was named.
+#[test]
+fn errors_name_what_was_named() {
+    let tool = Tool::with_key();
+    tool.write("in", b"text");
+    says(&tool, &["encrypt", "in", "--store", "s"], &["made"]);
+    says(
+        &tool,
+        &["keys", "create", "--alias", "k", "--store", "t"],
+        &["made"],
+    );
+    tool.works(["encrypt", "in", "-o", "raw", "--key", "raw-aes:ns:key-1:k"]);
+    let folder = tool.path("t").canonicalize().unwrap();
+    let folder = format!("local-kms '{}'", folder.display());
+    for (key, label) in [
+        (
+            ["--key", "local:t:alias/k"],
+            "local-kms 'alias/k' could not",
+        ),
+        (["--key", "local:t"], &*folder),
+        (["--store", "t"], &*folder),
+    ] {
+        for (message, words) in [
+            ("in.waxseal", ["no key", "another store than"]),
+            ("raw", ["another key than", "waxseal inspect"]),
+        ] {
+            let run = tool.run([&["decrypt", message, "-o", "out"][..], &key].concat());
+            run.failed(1, &[&[label], &words[..]].concat());
+            for wrong in ["default", "give "] {
+                assert!(!run.stderr.contains(wrong), "{}", run.stderr);
+            }
+        }
+    }
+    // Nobody named one.
+    let run = run_with(
+        &tool,
+        "WAXSEAL_STORE",
+        "t",
+        &["decrypt", "in.waxseal", "-o", "out"],
+    );
+    run.failed(1, &["another store: give its --store or --key"]);
+    let run = run_with(
+        &tool,
+        "WAXSEAL_STORE",
+        "t",
+        &["decrypt", "raw", "-o", "out"],
+    );
+    run.failed(1, &["give the --key or the --store"]);
+}
+
 /// Local and raw keys together: each alone opens the message.
 #[test]
 fn with_other_keys() {
@@ -398,70 +468,6 @@ fn key_files_of_stores() {
     assert_eq!(tool.read("s.key"), key);
 }
 
-/// A record that is damaged is named, and the others are not concerned.
-#[test]
-fn damaged_stores() {
-    let tool = Tool::new();
-    tool.write("in", b"text");
-    says(&tool, &["encrypt", "in", "--store", "s"], &["made"]);
-    tool.works(["keys", "create", "--alias", "b", "--store", "s"]);
-    let keyed = |command, alias: &str| {
-        let spec = format!("local:s:alias/{alias}");
-        [command, "in", "-o", "out", "--key", &spec].map(str::to_owned)
-    };
-    let id = |alias: &str| {
-        let key = tool.works(["keys", "describe", alias, "--json", "--store", "s"]);
-        let key: serde_json::Value = serde_json::from_slice(&key).unwrap();
-        key["id"].as_str().unwrap().to_owned()
-    };
-    let (default, other) = (id("alias/default"), format!("keys/{}", id("alias/b")));
-    let file = |id: &str| format!("s/blobs/blob.keys.{id}");
-    let good = tool.read(file(&default));
-    let name = format!("keys/{default}");
-    let mut flipped = good.clone();
-    let middle = flipped.len() / 2;
-    flipped[middle] ^= 1;
-    tool.write(file(&default), &flipped);
-    let check = || {
-        let run = tool.run(keyed("encrypt", "default"));
-        assert_eq!(run.code, Some(1));
-        for word in [&name, "damaged", "import"] {
-            assert!(run.stderr.contains(word), "{}", run.stderr);
-        }
-        let args = ["decrypt", "in.waxseal", "-o", "out", "--store", "s"];
-        tool.fails(args, 1, &[&name, "damaged"]);
-        let encrypt = keyed("encrypt", "b");
-        says(
-            &tool,
-            &encrypt.each_ref().map(|arg| &**arg),
-            &["warning", &name],
-        );
-        fs::remove_file(tool.path("out")).unwrap();
-        let run = tool.run(["keys", "list", "--store", "s", "--json"]);
-        run.failed(1, &[&name, "damaged"]);
-        run.stdout
-    };
-    check();
-    tool.write(file(&default), &good);
-    // Another key's record in its place: the file is whole.
-    let store = DirectoryStore::open(tool.path("s")).unwrap();
-    let version = wait(store.read(&name)).unwrap().unwrap().version;
-    let other = wait(store.read(&other)).unwrap().unwrap().bytes;
-    wait(store.write(&name, &other, Expected::Version(&version))).unwrap();
-    let listed: serde_json::Value = serde_json::from_slice(&check()).unwrap();
-    assert_eq!(listed["keys"].as_array().unwrap().len(), 1);
-    assert_eq!(listed["keys"][0]["aliases"][0], "alias/b");
-    assert!(listed["damaged"][0].as_str().unwrap().contains(&name));
-    tool.write(file(&default), good);
-    assert_eq!(
-        tool.works(["decrypt", "in.waxseal", "-o", "-", "--store", "s"]),
-        b"text"
-    );
-
-    tool.write("s/blobs/blob.root", b"nonsense");
-    tool.fails(["keys", "list", "--store", "s"], 1, &["root", "damaged"]);
-}
-
 /// Of many first runs at once, one makes the store, one the key, and all use
 /// them.
 #[test]
@@ -516,117 +522,4 @@ fn eight_at_once(tool: &Tool, store: &str) -> String {
     assert_eq!(key["backing_keys"][0]["wraps"], 8);
     assert_eq!(key["backing_keys"][0]["unwraps"], 8);
     told
-}
-
-/// Asked for on a terminal, twice where it is new, and never shown. `script`
-/// gives it a terminal.
-#[cfg(target_os = "linux")]
-#[test]
-fn passphrases_on_a_terminal() {
-    let tool = Tool::new();
-    tool.write("in", b"text");
-    let Some(mut made) = Asked::start(&tool, "encrypt in --store s --passphrase") else {
-        crate::tool::skipped("`script` is not installed, so that there is no terminal");
-        return;
-    };
-    made.wait_for("Enter the passphrase of the store: ");
-    made.type_in("correct horse\n");
-    made.wait_for("again: ");
-    made.type_in("correct horse\n");
-    let (code, shown) = made.end();
-    assert_eq!(code, Some(0), "{shown}");
-    assert!(
-        shown.contains("made the store") && !shown.contains("horse"),
-        "{shown}"
-    );
-    let decrypt = ["decrypt", "in.waxseal", "-o", "-", "--store", "s"];
-    let run = run_with(&tool, "WAXSEAL_PASSPHRASE", "correct horse", &decrypt);
-    assert_eq!(run.worked(), b"text");
-    // Once, where it is not new.
-    let mut once = Asked::start(&tool, "decrypt in.waxseal -o out --store s --passphrase").unwrap();
-    once.wait_for("Enter the passphrase of the store: ");
-    once.type_in("correct horse\n");
-    let (code, shown) = once.end();
-    assert_eq!((code, shown.contains("again")), (Some(0), false), "{shown}");
-    assert_eq!(tool.read("out"), b"text");
-    // A slip of the finger makes nothing.
-    let mut slip = Asked::start(&tool, "keys create --store t --passphrase").unwrap();
-    slip.wait_for(": ");
-    slip.type_in("correct horse\n");
-    slip.wait_for("again: ");
-    slip.type_in("correct hose\n");
-    let (code, shown) = slip.end();
-    assert_eq!(code, Some(2), "{shown}");
-    assert!(shown.contains("both times"), "{shown}");
-    // Nor does Ctrl-C, which leaves no terminal without echo.
-    let mut left = Asked::start(&tool, "encrypt in -o x --store t --passphrase; stty -a").unwrap();
-    left.wait_for(": ");
-    left.type_in("\u{3}");
-    let (_, shown) = left.end();
-    assert!(
-        shown.contains(" echo ") && shown.contains(" icanon"),
-        "{shown}"
-    );
-    assert!(!shown.contains("cannot"), "{shown}");
-    assert_eq!(tool.names(), ["in", "in.waxseal", "out", "s"]);
-}
-
-/// The tool on a terminal of its own, which does not outlive the test.
-#[cfg(target_os = "linux")]
-struct Asked {
-    child: std::process::Child,
-    shown: String,
-}
-
-#[cfg(target_os = "linux")]
-impl Asked {
-    fn start(tool: &Tool, args: &str) -> Option<Self> {
-        let line = format!("{} {args}", crate::tool::binary().display());
-        let mut command = std::process::Command::new("script");
-        command.args(["-q", "-e", "-c", &line, "/dev/null"]);
-        tool.prepare(&mut command);
-        command
-            .env("TERM", "xterm")
-            .stdin(std::process::Stdio::piped());
-        let child = command.spawn().ok()?;
-        let shown = String::new();
-        Some(Asked { child, shown })
-    }
-
-    /// Reads until the terminal shows this, or nothing more comes.
-    fn wait_for(&mut self, text: &str) {
-        use std::io::Read as _;
-        let stdout = self.child.stdout.as_mut().unwrap();
-        let mut bytes = Vec::new();
-        let mut byte = [0];
-        while !bytes.ends_with(text.as_bytes()) {
-            assert_eq!(stdout.read(&mut byte).unwrap(), 1, "{}", self.shown);
-            bytes.push(byte[0]);
-            self.shown.push(byte[0].into());
-        }
-    }
-
-    fn type_in(&mut self, text: &str) {
-        use std::io::Write as _;
-        let stdin = self.child.stdin.as_mut().unwrap();
-        stdin.write_all(text.as_bytes()).unwrap();
-        stdin.flush().unwrap();
-    }
-
-    fn end(mut self) -> (Option<i32>, String) {
-        use std::io::Read as _;
-        let mut rest = Vec::new();
-        let stdout = self.child.stdout.as_mut().unwrap();
-        stdout.read_to_end(&mut rest).unwrap();
-        let code = self.child.wait().unwrap().code();
-        (code, self.shown.clone() + &String::from_utf8_lossy(&rest))
-    }
-}
-
-#[cfg(target_os = "linux")]
-impl Drop for Asked {
-    fn drop(&mut self) {
-        let _ = self.child.kill();
-        let _ = self.child.wait();
-    }
 }

@@ -2,6 +2,7 @@
 //!
 //! `cargo test` builds the examples before it runs this.
 
+mod damage;
 mod files;
 mod inspect;
 mod keys;
@@ -10,4 +11,6 @@ mod manage;
 mod refusals;
 mod round_trip;
 mod streams;
+#[cfg(target_os = "linux")]
+mod terminal;
 mod tool;

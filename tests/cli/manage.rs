@@ -14,7 +14,7 @@ use crate::tool::{Run, Tool};
 const DECRYPT: [&str; 6] = ["decrypt", "in.waxseal", "-o", "-", "--store", "s"];
 
 /// A tool with a store in `s`, whose alias/default has encrypted `in`.
-fn with_store() -> Tool {
+pub(crate) fn with_store() -> Tool {
     let tool = Tool::new();
     tool.write("in", b"text");
     says(
@@ -26,7 +26,7 @@ fn with_store() -> Tool {
 }
 
 /// Runs `waxseal keys` on that store.
-fn keys(tool: &Tool, args: &[&str]) -> Run {
+pub(crate) fn keys(tool: &Tool, args: &[&str]) -> Run {
     tool.run([&["keys"], args, &["--store", "s"]].concat())
 }
 
@@ -38,7 +38,7 @@ fn text(tool: &Tool, args: &[&str]) -> String {
 
 /// What it prints with `--json`, all being well.
 #[track_caller]
-fn json(tool: &Tool, args: &[&str]) -> Value {
+pub(crate) fn json(tool: &Tool, args: &[&str]) -> Value {
     let printed = keys(tool, &[args, &["--json"]].concat()).worked();
     assert_eq!(printed.iter().filter(|byte| **byte == b'\n').count(), 1);
     serde_json::from_slice(&printed).unwrap()
@@ -223,6 +223,37 @@ fn rotate() {
     assert!(is_date(&key["last_used_at"]) && is_date(&key["backing_keys"][0]["last_wrap_at"]));
 }
 
+/// A key that cannot be made leaves no store and no key file behind.
+#[test]
+fn create_makes_no_store_in_vain() {
+    let tool = Tool::new();
+    let long = "x".repeat(8193);
+    for (args, words) in [
+        (["--alias", "x y"], ["'alias/x y'", "A-Z"]),
+        (["--alias", "aws/x"], ["'alias/aws/x'", "services"]),
+        (["--alias", ""], ["'alias/'", "characters"]),
+        (["--description", &long], ["description", "8192"]),
+    ] {
+        fails(&tool, &[&["create"][..], &args].concat(), 2, &words);
+        assert!(tool.names().is_empty(), "{:?}", tool.names());
+    }
+}
+
+#[test]
+fn how_often() {
+    let tool = with_store();
+    for times in [
+        "never decrypted",
+        "decrypted once (2",
+        "decrypted 2 times (last 2",
+    ] {
+        let described = text(&tool, &["describe", "alias/default"]);
+        assert!(described.contains("; encrypted once (2"), "{described}");
+        assert!(described.contains(times), "no {times:?} in {described}");
+        tool.works(DECRYPT);
+    }
+}
+
 #[test]
 fn disable_and_enable() {
     let tool = with_store();
@@ -302,6 +333,41 @@ fn deletion() {
     let key = json(&tool, &["describe", "alias/idle"]);
     let date = key["deletion_at"].as_str().unwrap();
     assert!(scheduled.contains(date), "{scheduled}");
+}
+
+/// An answer that cannot be written does not hide what was done.
+#[cfg(target_os = "linux")]
+#[test]
+fn answers_to_a_full_disk() {
+    let tool = with_store();
+    let full = |args: &[&str]| {
+        let Ok(full) = std::fs::OpenOptions::new().write(true).open("/dev/full") else {
+            crate::tool::skipped("there is no /dev/full");
+            return None;
+        };
+        let mut command = tool.command([&["keys"], args, &["--store", "s"]].concat());
+        Some(tool.finish(command.stdout(full).output().unwrap()))
+    };
+    for args in [&["create", "--json"][..], &["create", "--alias", "x"]] {
+        let before = json(&tool, &["list"]);
+        let Some(run) = full(args) else { return };
+        let after = json(&tool, &["list"]);
+        let id = after["keys"].as_array().unwrap().iter().find_map(|key| {
+            let is_old = before["keys"].as_array().unwrap().contains(key);
+            (!is_old).then(|| key["id"].as_str().unwrap())
+        });
+        let words = [
+            "cannot write standard output",
+            "created the key",
+            id.unwrap(),
+        ];
+        run.failed(3, &words);
+    }
+    let run = full(&["rotate", "alias/x", "--json"]).unwrap();
+    run.failed(3, &["cannot write", "rotated: version 2"]);
+    let run = full(&["list"]).unwrap();
+    run.failed(3, &["cannot write"]);
+    assert!(!run.stderr.contains("done"), "{}", run.stderr);
 }
 
 #[test]
@@ -388,6 +454,65 @@ fn export_and_import() {
         json(&tool, &["describe", "alias/default"])["current_version"],
         2
     );
+}
+
+/// Two copies of a store that were changed each on its own do not become one.
+#[test]
+fn import_of_what_has_diverged() {
+    let tool = with_store();
+    tool.write("pass", b"of the backup\n");
+    let pass = ["--export-passphrase-file", "pass"];
+    let other = |args: &[&str]| tool.run([&["keys"], args, &["--store", "t"]].concat());
+    text(&tool, &[&["export", "first"], &pass[..]].concat());
+    let run = other(&[&["import", "first"], &pass[..]].concat());
+    assert_eq!(run.code, Some(0), "{}", run.stderr);
+
+    // One and the other rotate; only the other has a second key.
+    let id = json(&tool, &["rotate", "alias/default"])["id"].clone();
+    let name = format!("keys/{}", id.as_str().unwrap());
+    other(&["rotate", "alias/default"]).worked();
+    other(&["create", "--alias", "second"]).worked();
+    tool.works([
+        "encrypt",
+        "in",
+        "-o",
+        "theirs",
+        "--key",
+        "local:t:alias/default",
+    ]);
+    other(&[&["export", "backup"], &pass[..]].concat()).worked();
+    let import = [&["import", "backup", "--json"], &pass[..]].concat();
+    let run = keys(&tool, &import);
+    run.failed(
+        1,
+        &[
+            "did not restore",
+            "'backup'",
+            &name,
+            "does not decrypt",
+            "new one",
+        ],
+    );
+    let report: Value = serde_json::from_slice(&run.stdout).unwrap();
+    let diverged = report["diverged"].as_array().unwrap();
+    assert!(diverged.contains(&name.into()), "{report}");
+    let count = match diverged.len() {
+        1 => "restore 1 record of".to_owned(),
+        count => format!("restore {count} records of"),
+    };
+    assert!(run.stderr.contains(&count), "{}", run.stderr);
+    // The rest is there.
+    assert_eq!(
+        json(&tool, &["describe", "alias/second"])["current_version"],
+        1
+    );
+    tool.fails(
+        ["decrypt", "theirs", "-o", "out", "--store", "s"],
+        1,
+        &["theirs"],
+    );
+    let help = String::from_utf8(tool.works(["keys", "import", "--help"])).unwrap();
+    assert!(help.contains("the exit code is 1"), "{help}");
 }
 
 /// A clock that is some days behind.

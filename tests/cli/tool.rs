@@ -35,8 +35,14 @@ impl Tool {
         self.folder.path().join(name)
     }
 
+    /// A file that is new is for its owner only, as key files are to be.
     pub(crate) fn write(&self, name: impl AsRef<Path>, bytes: impl AsRef<[u8]>) {
-        fs::write(self.path(name), bytes).unwrap();
+        let mut options = fs::OpenOptions::new();
+        options.write(true).create(true).truncate(true);
+        #[cfg(unix)]
+        std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
+        let mut file = options.open(self.path(name)).unwrap();
+        file.write_all(bytes.as_ref()).unwrap();
     }
 
     pub(crate) fn read(&self, name: impl AsRef<Path>) -> Vec<u8> {

@@ -9,7 +9,7 @@ use waxseal::blocking::wait;
 use waxseal::kms::{LocalKms, RootKey};
 
 use super::Answer;
-use crate::failure::{Failure, say};
+use crate::failure::Failure;
 use crate::files::{create_private, is_standard, quoted};
 use crate::passphrase;
 use crate::store::{Place, Stores, run_due};
@@ -67,7 +67,8 @@ pub(super) fn export(
     Ok(Answer::new(
         format!("wrote a backup of the store to {name}; its passphrase is needed to restore it\n"),
         json!({ "file": file.to_string_lossy(), "length": backup.len() }),
-    ))
+    )
+    .done())
 }
 
 pub(super) fn import(
@@ -89,13 +90,6 @@ pub(super) fn import(
     let kms = stores.open_or_make(place)?;
     let report = wait(kms.import(&backup, &root)).map_err(failed)?;
     run_due(&kms);
-    if !report.diverged.is_empty() {
-        say(&format!(
-            "warning: these records were changed both in the store and in the backup since they \
-             parted, and are left as they are in the store: {}",
-            report.diverged.join(", ")
-        ));
-    }
     let text = format!(
         "restored {} records of {name}; {} were there already, {} are newer in the store\n",
         report.restored, report.unchanged, report.older
@@ -106,5 +100,18 @@ pub(super) fn import(
         "older": report.older,
         "diverged": report.diverged,
     });
-    Ok(Answer::new(text, json))
+    let mut answer = Answer::new(text, json).done();
+    let records = match report.diverged.len() {
+        0 => return Ok(answer),
+        1 => "1 record".to_owned(),
+        count => format!("{count} records"),
+    };
+    answer.failure = Some(Failure::message(format!(
+        "did not restore {records} of {name}, changed both in the store and in the backup since \
+         they parted, and left as in the store: {}; what was encrypted under a key as only the \
+         backup has it does not decrypt with this store: `waxseal keys import` the backup into a \
+         new one, in another folder, to decrypt that",
+        report.diverged.join(", ")
+    )));
+    Ok(answer)
 }

@@ -121,6 +121,11 @@ enum Command {
     ///
     /// Of each record the later one wins: an old backup takes nothing back, and
     /// what was deleted stays deleted.
+    ///
+    /// A record that was changed both in the store and in the backup since they
+    /// parted is left as it is in the store, and named; all others are restored,
+    /// and the exit code is 1, because what was encrypted under a key as only
+    /// the backup has it does not decrypt with this store.
     Import {
         /// The backup
         file: PathBuf,
@@ -134,6 +139,8 @@ enum Command {
 struct Answer {
     text: String,
     json: Value,
+    /// What was changed, to be said where the answer cannot be written.
+    done: Option<String>,
     /// What went wrong although there is an answer.
     failure: Option<Failure>,
 }
@@ -143,8 +150,15 @@ impl Answer {
         Answer {
             text: text.into(),
             json,
+            done: None,
             failure: None,
         }
+    }
+
+    /// The answer of a command that changes something, and says so in its text.
+    fn done(mut self) -> Self {
+        self.done = Some(self.text.trim_end().to_owned());
+        self
     }
 }
 
@@ -160,7 +174,15 @@ pub(crate) fn run(args: &Args) -> Result<(), Failure> {
     let mut out = io::stdout().lock();
     out.write_all(text.as_bytes())
         .and_then(|()| out.flush())
-        .map_err(|error| Failure::write("standard output", &error))?;
+        .map_err(|error| {
+            let failure = Failure::write("standard output", &error);
+            match &answer.done {
+                Some(done) => {
+                    failure.with_hint(&format!("what was asked is done all the same: {done}"))
+                }
+                None => failure,
+            }
+        })?;
     answer.failure.map_or(Ok(()), Err)
 }
 
@@ -176,19 +198,16 @@ fn answer(command: &Command, place: &Place, stores: &Stores<'_>) -> Result<Answe
         Command::Describe { key } => describe(&stores.open(place)?, key),
         Command::Rotate { key } => changing("rotate the key", key, &|kms| {
             let version = wait(kms.rotate(key))?;
-            changed(
-                kms,
-                key,
-                &format!("rotated: version {version} encrypts now"),
-            )
+            let done = format!("rotated: version {version} encrypts now");
+            Ok(changed(kms, key, &done))
         }),
         Command::Enable { key } => changing("enable the key", key, &|kms| {
             wait(kms.enable_key(key))?;
-            changed(kms, key, "enabled")
+            Ok(changed(kms, key, "enabled"))
         }),
         Command::Disable { key } => changing("disable the key", key, &|kms| {
             wait(kms.disable_key(key))?;
-            changed(kms, key, "disabled")
+            Ok(changed(kms, key, "disabled"))
         }),
         Command::ScheduleDeletion { key, days } => changing("have deleted the key", key, &|kms| {
             schedule_deletion(kms, key, *days)
@@ -196,7 +215,7 @@ fn answer(command: &Command, place: &Place, stores: &Stores<'_>) -> Result<Answe
         Command::CancelDeletion { key } => changing("keep the key", key, &|kms| {
             wait(kms.cancel_deletion(key))?;
             let done = "will not be deleted; it is disabled: `waxseal keys enable` allows its use";
-            changed(kms, key, done)
+            Ok(changed(kms, key, done))
         }),
         Command::Alias { name, key } => {
             let name = with_prefix(name);
@@ -219,56 +238,99 @@ fn create(
     alias: &Option<String>,
     description: &str,
 ) -> Result<Answer, Failure> {
+    let alias = alias.as_deref().map(with_prefix);
+    let request = || {
+        let request = CreateKey::new().description(description);
+        match &alias {
+            Some(alias) => request.alias(alias),
+            None => request,
+        }
+    };
+    if !stores.is_there(place)? {
+        // What cannot be leaves no store behind.
+        let trial = LocalKms::in_memory().and_then(|kms| wait(kms.create_key(request())));
+        trial.map_err(|error| not_created(&error))?;
+    }
     let kms = stores.open_or_make(place)?;
     run_due(&kms);
-    let mut request = CreateKey::new().description(description);
-    let alias = alias.as_deref().map(with_prefix);
-    if let Some(alias) = &alias {
-        request = request.alias(alias);
-    }
-    let made = wait(kms.create_key(request)).and_then(|key| {
-        let named = alias.map_or(String::new(), |alias| format!(", {alias}"));
-        let text = format!("created the key {}{named}\n", key.id);
-        Ok(Answer::new(text, Key::read(&kms, key)?.to_json()))
-    });
-    made.map_err(|error| {
-        let failure = Failure::kms("cannot create a key", &error);
-        match error {
-            KmsError::AlreadyExists { .. } => {
-                failure.with_hint("`waxseal keys alias` moves it to another key")
-            }
-            _ => failure,
+    let key = wait(kms.create_key(request())).map_err(|error| not_created(&error))?;
+    let named = alias.map_or(String::new(), |alias| format!(", {alias}"));
+    let text = format!("created the key {}{named}\n", key.id);
+    let key = Key::read(&kms, key);
+    warn_of_unread(&key);
+    Ok(Answer::new(text, key.to_json()).done())
+}
+
+fn not_created(error: &KmsError) -> Failure {
+    let failure = Failure::kms("cannot create a key", error);
+    match error {
+        KmsError::AlreadyExists { .. } => {
+            failure.with_hint("`waxseal keys alias` moves it to another key")
         }
-    })
+        _ => failure,
+    }
 }
 
 fn describe(kms: &LocalKms, key: &str) -> Result<Answer, Failure> {
-    match wait(kms.describe_key(key)).and_then(|keyring| Key::read(kms, keyring)) {
-        Ok(key) => Ok(Answer::new(key.to_text(), key.to_json())),
-        Err(error) => Err(refused("describe the key", key, &error)),
+    let keyring =
+        wait(kms.describe_key(key)).map_err(|error| refused("describe the key", key, &error))?;
+    let read = Key::read(kms, keyring);
+    let mut answer = Answer::new(read.to_text(), read.to_json());
+    let unread = read.unread().next();
+    answer.failure = unread.map(|error| refused("tell all about the key", key, error));
+    Ok(answer)
+}
+
+/// What to say of a key that was changed. As that is done, what cannot be read
+/// now is no failure.
+fn changed(kms: &LocalKms, key: &str, done: &str) -> Answer {
+    match wait(kms.describe_key(key)) {
+        Ok(keyring) => {
+            let key = Key::read(kms, keyring);
+            warn_of_unread(&key);
+            let text = format!("the key {} {done}\n", key.keyring.id);
+            Answer::new(text, key.to_json()).done()
+        }
+        Err(error) => {
+            say(&format!(
+                "warning: the key {key} {done}, but cannot be read now: {error}"
+            ));
+            let json = json!({ "key": key, "error": error.to_string() });
+            Answer::new(format!("the key {key} {done}\n"), json).done()
+        }
     }
 }
 
-/// What to say of a key that was changed.
-fn changed(kms: &LocalKms, key: &str, done: &str) -> KmsResult<Answer> {
-    let key = Key::read(kms, wait(kms.describe_key(key))?)?;
-    let text = format!("the key {} {done}\n", key.keyring.id);
-    Ok(Answer::new(text, key.to_json()))
+fn warn_of_unread(key: &Key) {
+    for error in key.unread() {
+        say(&format!(
+            "warning: not all about the key {} can be told: {error}",
+            key.keyring.id
+        ));
+    }
 }
 
 fn schedule_deletion(kms: &LocalKms, key: &str, days: u16) -> KmsResult<Answer> {
     let scheduled = wait(kms.schedule_deletion(key, Some(days)))?;
     let when = date(scheduled.date);
-    if let Some(last) = scheduled.last_used.filter(|_| scheduled.is_in_recent_use) {
+    let usage = wait(kms.usage(key));
+    let warning = match (&usage, scheduled.last_used) {
+        (Err(_), _) => Some("MAY BE IN USE: whether it is in use cannot be told".to_owned()),
+        (Ok(_), Some(last)) if scheduled.is_in_recent_use => {
+            Some(format!("IS IN USE (last on {})", date(last)))
+        }
+        _ => None,
+    };
+    if let Some(warning) = warning {
         say(&format!(
-            "WARNING: the key {key} IS IN USE (last on {}): what was encrypted under it will be \
-             LOST on {when}; `waxseal keys cancel-deletion {key}` keeps it",
-            date(last)
+            "WARNING: the key {key} {warning}: what was encrypted under it will be LOST on \
+             {when}; `waxseal keys cancel-deletion {key}` keeps it"
         ));
     }
     let done = format!("will be deleted on {when}; it cannot be used until then");
-    let mut answer = changed(kms, key, &done)?;
-    answer.json["in_recent_use"] = json!(scheduled.is_in_recent_use);
+    let mut answer = changed(kms, key, &done);
+    let in_recent_use = usage.ok().map(|_| scheduled.is_in_recent_use);
+    answer.json["in_recent_use"] = json!(in_recent_use);
     Ok(answer)
 }
 
@@ -284,7 +346,7 @@ fn give_alias(kms: &LocalKms, name: &str, key: &str) -> KmsResult<Answer> {
             "created": created,
             "moved_from": moved_from,
         });
-        Ok(Answer::new(text, json))
+        Ok(Answer::new(text, json).done())
     };
     match wait(kms.create_alias(name, &arn)) {
         Ok(()) => return answer(format!("{name} names the key {id} now\n"), true, None),

@@ -24,17 +24,34 @@ pub(super) fn date(date: SystemTime) -> String {
 pub(super) struct Key {
     pub(super) keyring: Keyring,
     aliases: Vec<String>,
-    usage: KeyUsage,
+    usage: KmsResult<KeyUsage>,
+    /// Why there may be more aliases.
+    unread_aliases: Vec<KmsError>,
 }
 
 impl Key {
-    pub(super) fn read(kms: &LocalKms, keyring: Keyring) -> KmsResult<Self> {
-        let aliases = wait(kms.list_aliases(Some(&keyring.id)))?.aliases;
-        Ok(Key {
+    /// Reads what belongs to a key. What cannot be read of it hides nothing
+    /// else: see [`unread`](Self::unread).
+    pub(super) fn read(kms: &LocalKms, keyring: Keyring) -> Self {
+        let (aliases, unread_aliases) = match wait(kms.list_aliases(Some(&keyring.id))) {
+            Ok(list) => (list.aliases, list.damaged),
+            Err(error) => (Vec::new(), vec![error]),
+        };
+        Key {
             aliases: aliases.into_iter().map(|alias| alias.name).collect(),
-            usage: wait(kms.usage(&keyring.id))?,
+            usage: wait(kms.usage(&keyring.id)),
+            unread_aliases,
             keyring,
-        })
+        }
+    }
+
+    /// What could not be read.
+    pub(super) fn unread(&self) -> impl Iterator<Item = &KmsError> {
+        self.usage
+            .as_ref()
+            .err()
+            .into_iter()
+            .chain(&self.unread_aliases)
     }
 
     pub(super) fn to_json(&self) -> Value {
@@ -46,7 +63,8 @@ impl Key {
             .backing_keys
             .iter()
             .map(|backing| {
-                let usage = self.usage_of(backing);
+                let known = self.usage_of(backing);
+                let usage = known.unwrap_or_default();
                 json!({
                     "version": backing.version,
                     "created_at": date(backing.created),
@@ -54,11 +72,11 @@ impl Key {
                     "material_id": backing.material_id,
                     "present": backing.is_present,
                     "expires_at": backing.expires.map(date),
-                    "wraps": usage.wraps,
+                    "wraps": known.map(|usage| usage.wraps),
                     "last_wrap_at": usage.last_wrap.map(date),
-                    "unwraps": usage.unwraps,
+                    "unwraps": known.map(|usage| usage.unwraps),
                     "last_unwrap_at": usage.last_unwrap.map(date),
-                    "messages": usage.messages,
+                    "messages": known.map(|usage| usage.messages),
                 })
             })
             .collect();
@@ -76,7 +94,8 @@ impl Key {
             "rotation": rotation,
             "current_version": key.current_version(),
             "minimum_version": key.minimum_version,
-            "last_used_at": self.usage.last_used().map(date),
+            "last_used_at": self.last_used().map(date),
+            "usage_error": self.usage.as_ref().err().map(ToString::to_string),
             "backing_keys": backing_keys,
         })
     }
@@ -101,7 +120,10 @@ impl Key {
                 ),
                 None => "rotation     on demand only".to_owned(),
             },
-            format!("last used    {}", or_never(self.usage.last_used())),
+            match &self.usage {
+                Ok(usage) => format!("last used    {}", or_never(usage.last_used())),
+                Err(error) => format!("last used    cannot be told: {error}"),
+            },
         ];
         if let Some(deletion) = key.deletion {
             lines.push(format!("deletion     {}", date(deletion)));
@@ -125,17 +147,19 @@ impl Key {
     }
 
     fn version_text(&self, backing: &BackingKeyInfo) -> String {
-        let usage = self.usage_of(backing);
         let mut text = format!(
-            "  {}. of {}, by {}; encrypted {} times (last {}), decrypted {} times (last {})",
+            "  {}. of {}, by {}",
             backing.version,
             date(backing.created),
             cause(backing.cause),
-            usage.wraps,
-            or_never(usage.last_wrap),
-            usage.unwraps,
-            or_never(usage.last_unwrap),
         );
+        if let Some(usage) = self.usage_of(backing) {
+            text.push_str(&format!(
+                "; {}, {}",
+                times("encrypted", usage.wraps, usage.last_wrap),
+                times("decrypted", usage.unwraps, usage.last_unwrap),
+            ));
+        }
         if let Some(expires) = backing.expires {
             text.push_str(&format!("; expires {}", date(expires)));
         }
@@ -145,9 +169,14 @@ impl Key {
         text
     }
 
-    fn usage_of(&self, backing: &BackingKeyInfo) -> VersionUsage {
-        let usage = self.usage.versions.get(&backing.version);
-        usage.copied().unwrap_or_default()
+    fn last_used(&self) -> Option<SystemTime> {
+        self.usage.as_ref().ok()?.last_used()
+    }
+
+    /// `None` where it cannot be told.
+    fn usage_of(&self, backing: &BackingKeyInfo) -> Option<VersionUsage> {
+        let versions = &self.usage.as_ref().ok()?.versions;
+        Some(versions.get(&backing.version).copied().unwrap_or_default())
     }
 }
 
@@ -173,19 +202,17 @@ pub(super) fn list(kms: &LocalKms) -> Result<Answer, Failure> {
     let mut json = Vec::new();
     for keyring in keys {
         let usage = match wait(kms.usage(&keyring.id)) {
-            Ok(usage) => usage,
             // Deleted meanwhile.
             Err(KmsError::NotFound { .. }) => continue,
-            Err(error @ KmsError::Record { .. }) => {
-                damaged.push(error);
-                KeyUsage::default()
-            }
+            usage @ (Ok(_) | Err(KmsError::Record { .. })) => usage,
             Err(error) => return Err(failed(&error)),
         };
         let own = aliases.extract_if(.., |alias| alias.key_arn == keyring.arn);
         let key = Key {
             aliases: own.map(|alias| alias.name).collect(),
             usage,
+            // They are told of the whole list.
+            unread_aliases: Vec::new(),
             keyring,
         };
         text.push_str(&format!(
@@ -196,6 +223,7 @@ pub(super) fn list(kms: &LocalKms) -> Result<Answer, Failure> {
             or_none(key.aliases.join(", ")),
         ));
         json.push(key.to_json());
+        damaged.extend(key.usage.err());
     }
     let texts: Vec<String> = damaged.iter().map(ToString::to_string).collect();
     let failure = damaged.first().map(|first| {
@@ -241,6 +269,16 @@ fn or_none(text: String) -> String {
         "none".to_owned()
     } else {
         text
+    }
+}
+
+/// How often something was done, and when last.
+fn times(done: &str, count: u64, last: Option<SystemTime>) -> String {
+    let on = |word| last.map_or_else(String::new, |last| format!(" ({word}{})", date(last)));
+    match count {
+        0 => format!("never {done}"),
+        1 => format!("{done} once{}", on("")),
+        _ => format!("{done} {count} times{}", on("last ")),
     }
 }
 
