@@ -614,3 +614,68 @@ fn damaged_counts_are_only_counts() {
     wait(kms.flush_usage()).unwrap();
     assert_eq!(wait(kms.usage(&key)).unwrap().versions[&1].wraps, 1);
 }
+
+/// A copy that went on apart: an import takes no backing key away, whatever the
+/// generations say, and no name that was given apart.
+#[test]
+fn an_import_loses_no_backing_key() {
+    let ((one, _), (other, clock)) = (kms(), kms());
+    let root = RootKey::bytes(SecretBytes::from(vec![5; 32]));
+    let key = wait(one.create_key(CreateKey::new().alias("alias/a"))).unwrap();
+    clock.advance(DAY);
+    let backup = wait(one.export(&root)).unwrap();
+    wait(other.import(&backup, &root)).unwrap();
+    let context = EncryptionContext::new();
+
+    wait(one.rotate(&key.id)).unwrap();
+    let sealed = wait(one.encrypt(&key.id, b"text", &context)).unwrap().blob;
+    wait(one.create_key(CreateKey::new().alias("alias/b"))).unwrap();
+    for _ in 0..5 {
+        wait(other.rotate(&key.id)).unwrap();
+    }
+    let theirs = wait(other.create_key(CreateKey::new().alias("alias/b"))).unwrap();
+    wait(other.update_alias("alias/b", &key.id)).unwrap();
+    wait(other.update_alias("alias/b", &theirs.id)).unwrap();
+
+    let before = wait(one.resolve("alias/b")).unwrap();
+    let backup = wait(other.export(&root)).unwrap();
+    let report = wait(one.import(&backup, &root)).unwrap();
+    assert!(report.diverged.contains(&format!("keys/{}", key.id)));
+    let opened = wait(one.decrypt(&sealed, None, &context)).unwrap();
+    assert_eq!(opened.plaintext.expose(), b"text");
+    assert_eq!(
+        wait(one.describe_key(&key.id)).unwrap().current_version(),
+        2
+    );
+    assert_eq!(report.diverged.len(), 2, "{:?}", report.diverged);
+    assert_eq!(wait(one.resolve("alias/b")).unwrap(), before);
+}
+
+#[test]
+fn a_dropped_kms_writes_its_counts() {
+    let store = MemoryStore::new();
+    let root = RootKey::bytes(SecretBytes::from(vec![1; 32]));
+    let open = || wait(LocalKms::builder(store.clone(), root.clone()).open()).unwrap();
+    let kms = open();
+    let key = wait(kms.create_key(CreateKey::new())).unwrap().id;
+    wait(kms.encrypt(&key, b"text", &EncryptionContext::new())).unwrap();
+    drop(kms);
+    assert_eq!(wait(open().usage(&key)).unwrap().versions[&1].wraps, 1);
+}
+
+/// A callback that panics costs its telling, and nothing else.
+#[test]
+fn a_scheduler_outlives_its_callback() {
+    let (kms, clock) = kms();
+    let key = wait(kms.create_key(CreateKey::new().rotate_every(90)))
+        .unwrap()
+        .id;
+    let every = Duration::from_millis(10);
+    let _scheduler = kms.start_scheduler(every, |_| panic!("told")).unwrap();
+    for version in 2..4 {
+        clock.advance(DAY * 90);
+        while wait(kms.describe_key(&key)).unwrap().current_version() < version {
+            std::thread::sleep(Duration::from_millis(5));
+        }
+    }
+}

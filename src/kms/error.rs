@@ -110,7 +110,8 @@ pub enum KmsError {
         /// The key's ARN.
         key: String,
     },
-    /// The import token is another key's, damaged, or was used up
+    /// The import token is another key's, damaged, or was replaced by a newer
+    /// one
     /// (`InvalidImportTokenException`).
     #[error("the import token is not valid for the key '{key}'")]
     InvalidImportToken {

@@ -5,7 +5,7 @@ use std::time::SystemTime;
 
 use super::gate::Call;
 use super::manage::PAGE;
-use super::{Inner, LoadedAlias, LocalKms, MAX_ATTEMPTS, not_found};
+use super::{Inner, Loaded, LoadedAlias, LocalKms, MAX_ATTEMPTS, not_found};
 use crate::kms::alias::{self, ARN_PREFIX, AliasRecord};
 use crate::kms::error::{KmsError, KmsResult, RecordProblem};
 use crate::kms::state::Operation;
@@ -50,8 +50,8 @@ impl LocalKms {
         let call = Call::new(Operation::CreateAlias, key);
         let create = async {
             alias::check(alias)?;
-            let id = self.0.admit_key(call, |record, _, _| record.id.clone());
-            self.0.claim_alias(alias, &id.await?).await
+            let id = self.0.admit_afresh(call).await?;
+            self.0.claim_alias(alias, &id).await
         };
         self.0.pass(call, create).await
     }
@@ -65,8 +65,7 @@ impl LocalKms {
         let call = Call::new(Operation::UpdateAlias, key);
         let update = async {
             alias::check(alias)?;
-            let id = self.0.admit_key(call, |record, _, _| record.id.clone());
-            let id = id.await?;
+            let id = self.0.admit_afresh(call).await?;
             let decide = |target: Option<&str>| match target {
                 Some(_) => Ok(Some(id.clone())),
                 None => Err(not_found(alias)),
@@ -155,7 +154,7 @@ impl Inner {
                 }
                 if let Some(target) = &record.target
                     && wanted.is_none_or(|wanted| wanted == target)
-                    && self.is_alive(target).await?
+                    && self.is_alive(self.load(target).await)?
                 {
                     list.aliases.push(Alias {
                         key_arn: format!("{ARN_PREFIX}{target}"),
@@ -174,9 +173,17 @@ impl Inner {
         }
     }
 
+    /// Admits a call by what the store says now, and gives the key's id.
+    async fn admit_afresh(&self, call: Call<'_>) -> KmsResult<String> {
+        let id = self.resolve_afresh(call.key).await?;
+        self.load_afresh(&id).await?;
+        let call = Call { key: &id, ..call };
+        self.admit_key(call, |record, _, _| record.id.clone()).await
+    }
+
     /// Whether there is such a key, and its deletion is not due.
-    async fn is_alive(&self, id: &str) -> KmsResult<bool> {
-        let key = match self.load(id).await {
+    fn is_alive(&self, key: KmsResult<Option<Arc<Loaded>>>) -> KmsResult<bool> {
+        let key = match key {
             Ok(key) => key,
             // It is there, and nobody may take its name.
             Err(KmsError::Record { .. }) => return Ok(true),
@@ -215,7 +222,7 @@ impl Inner {
         loaded: Option<&'a LoadedAlias>,
     ) -> KmsResult<Option<&'a str>> {
         match loaded.and_then(|loaded| loaded.record.target.as_deref()) {
-            Some(target) if self.is_alive(target).await? => Ok(Some(target)),
+            Some(target) if self.is_alive(self.load_afresh(target).await)? => Ok(Some(target)),
             _ => Ok(None),
         }
     }

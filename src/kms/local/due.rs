@@ -1,6 +1,7 @@
 //! What becomes due: rotations, expiries and deletions.
 
 use std::io;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::sync::mpsc::{self, RecvTimeoutError};
@@ -88,7 +89,8 @@ impl LocalKms {
 
     /// Starts a thread that does what is due, and writes the usage counts, so
     /// that calls that use keys never wait for that. It tells of each round
-    /// that did or failed to do something, and ends when the value is dropped.
+    /// that did or failed to do something (a panic in `tell` is caught), and ends
+    /// when the value is dropped.
     ///
     /// # Errors
     /// When no thread can be started.
@@ -110,7 +112,9 @@ impl LocalKms {
                         last = Some(Instant::now());
                         let result = blocking::block_on(kms.run_due());
                         if !result.as_ref().is_ok_and(DueReport::is_empty) {
-                            tell(result);
+                            // What is due must be done, whatever becomes of
+                            // the telling.
+                            let _ = catch_unwind(AssertUnwindSafe(|| tell(result)));
                         }
                     }
                     // A failure leaves the counts for the next time.
@@ -154,8 +158,10 @@ impl Drop for Scheduler {
     fn drop(&mut self) {
         self.kms.0.schedulers.fetch_sub(1, Ordering::Relaxed);
         drop(self.stop.take());
-        if let Some(thread) = self.thread.take() {
-            // A callback that panicked has said so.
+        if let Some(thread) = self.thread.take()
+            // A callback may hold it.
+            && thread.thread().id() != thread::current().id()
+        {
             let _ = thread.join();
         }
     }

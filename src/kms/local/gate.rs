@@ -263,23 +263,32 @@ impl Inner {
                 Change::Write(value) => value,
             };
             let entry = KeyEntry::Live(record);
-            match self.vault.write(&name, &entry, Some(&stamp)).await {
+            // Also when this future is dropped: it may be written all the same.
+            let forget = Forget(self, &id);
+            let written = self.vault.write(&name, &entry, Some(&stamp)).await;
+            drop(forget);
+            match written {
                 Ok(stamp) => {
                     let written = Loaded::new(&id, entry, stamp, usage);
                     self.keys.put(&id, epoch, Arc::new(written));
                     return Ok(value);
                 }
                 Err(KmsError::Store(StoreError::Conflict { .. })) => {}
-                Err(error) => {
-                    // It may have been written all the same.
-                    self.keys.forget(&id);
-                    return Err(error);
-                }
+                Err(error) => return Err(error),
             }
         }
         Err(KmsError::Busy {
             name,
             attempts: MAX_ATTEMPTS,
         })
+    }
+}
+
+/// Forgets what was read of a key when it is dropped.
+struct Forget<'a>(&'a Inner, &'a str);
+
+impl Drop for Forget<'_> {
+    fn drop(&mut self) {
+        self.0.keys.forget(self.1);
     }
 }

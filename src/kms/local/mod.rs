@@ -18,6 +18,7 @@ mod usage;
 
 use std::fmt;
 use std::future::Future;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::task::{Context, Waker};
@@ -282,12 +283,15 @@ impl Inner {
         let key = match known {
             Some(key) if key.live().is_ok_and(has_version) => Some(key),
             // Another process may have rotated it, or made it, just now.
-            _ => {
-                let epoch = self.keys.epoch(&self.vault, self.clock.elapsed()).await?;
-                self.reload(id, epoch).await?
-            }
+            _ => self.load_afresh(id).await?,
         };
         key.ok_or_else(|| not_found(id))
+    }
+
+    /// A key by its id, as the store has it now.
+    async fn load_afresh(&self, id: &str) -> KmsResult<Option<Arc<Loaded>>> {
+        let epoch = self.keys.epoch(&self.vault, self.clock.elapsed()).await?;
+        self.reload(id, epoch).await
     }
 
     async fn reload(&self, id: &str, epoch: u64) -> KmsResult<Option<Arc<Loaded>>> {
@@ -372,9 +376,13 @@ impl Inner {
 impl Drop for Inner {
     /// Writes the counts that are left, if the store is ready at once.
     fn drop(&mut self) {
-        let flush = std::pin::pin!(self.flush_all_usage());
-        let mut context = Context::from_waker(Waker::noop());
-        let _ = flush.poll(&mut context);
+        let flush = || {
+            let flush = std::pin::pin!(self.flush_all_usage());
+            let _ = flush.poll(&mut Context::from_waker(Waker::noop()));
+        };
+        // A store that needs its runtime may panic without it, and must not do
+        // so in here.
+        let _ = catch_unwind(AssertUnwindSafe(flush));
     }
 }
 

@@ -1,14 +1,21 @@
 //! The store as a whole: its keys' keys, and backups.
 
+use super::usage::is_usage;
 use super::{Call, LocalKms};
+use crate::crypto::CryptoBackend;
+use crate::kms::alias::{self, AliasRecord};
 use crate::kms::error::KmsResult;
-use crate::kms::key::KeyEntry;
+use crate::kms::key::{KeyEntry, KeyRecord, MaterialId};
 use crate::kms::state::Operation;
-use crate::kms::vault::{ImportReport, RootKey, decode_payload};
+use crate::kms::vault::{ImportReport, Kinds, RootKey, decode_payload};
 
 impl LocalKms {
     /// Seals the store under another root. One record is rewritten, whatever
     /// the number of keys.
+    ///
+    /// Whoever has had a root and can write to the store can make records that it
+    /// takes for its own, now and later. Where a root has leaked to such a
+    /// person, import a backup into a new store under a new root.
     ///
     /// Handles of other processes that are open go on working with what they
     /// have; what they would need of the root they can no longer read, so open
@@ -75,8 +82,9 @@ impl LocalKms {
     ///
     /// Generations count the changes of a record. Of two copies of a store that
     /// both went on, that says which was changed more often, not which is
-    /// right; a record that was changed as often in both is reported as
-    /// diverged, and stays as it is here.
+    /// right. So a key that lacks a backing key that is here, an alias that was
+    /// made apart, and a record that was changed as often in both are reported
+    /// as diverged, and stay as they are here.
     ///
     /// # Errors
     /// [`KmsError::Backup`](crate::kms::KmsError::Backup),
@@ -85,8 +93,9 @@ impl LocalKms {
     /// [`KmsError::Record`](crate::kms::KmsError::Record) of one that a newer
     /// version wrote, after all others were restored.
     pub async fn import(&self, backup: &[u8], under: &RootKey) -> KmsResult<ImportReport> {
+        let kinds = RecordKinds(&self.0.backend);
         let import = async {
-            let imported = self.0.vault.import(backup, under, is_tombstone).await;
+            let imported = self.0.vault.import(backup, under, &kinds).await;
             // Also after an error some records may be others.
             self.0.keys.forget_all();
             self.0.aliases.forget_all();
@@ -97,7 +106,56 @@ impl LocalKms {
     }
 }
 
-/// Whether a record of a backup says that a key was deleted.
-fn is_tombstone(name: &str, payload: &[u8]) -> bool {
-    name.starts_with("keys/") && matches!(decode_payload(payload), Ok(KeyEntry::Deleted(_)))
+/// What the records of a KMS hold.
+struct RecordKinds<'a>(&'a CryptoBackend);
+
+impl Kinds for RecordKinds<'_> {
+    fn is_sound(&self, name: &str, payload: &[u8]) -> bool {
+        let (kind, rest) = name.split_once('/').unwrap_or_default();
+        match kind {
+            "keys" => match decode_payload(payload) {
+                Ok(KeyEntry::Live(record)) => record.id == rest && record.check(),
+                Ok(KeyEntry::Deleted(_)) => alias::is_id(rest),
+                Err(_) => false,
+            },
+            "aliases" => decode_payload::<AliasRecord>(payload)
+                .is_ok_and(|record| alias::record_name(self.0, &record.name) == name),
+            "usage" => alias::is_id(rest) && is_usage(payload),
+            "imports" => alias::is_id(rest),
+            _ => false,
+        }
+    }
+
+    fn is_final(&self, name: &str, payload: &[u8]) -> bool {
+        name.starts_with("keys/") && matches!(decode_payload(payload), Ok(KeyEntry::Deleted(_)))
+    }
+
+    /// A key keeps its backing keys, and an alias that was made anew is another.
+    fn keeps(&self, name: &str, mine: &[u8], theirs: &[u8]) -> bool {
+        if name.starts_with("keys/") {
+            let (Ok(KeyEntry::Live(mine)), Ok(KeyEntry::Live(theirs))) =
+                (decode_payload(mine), decode_payload(theirs))
+            else {
+                return true;
+            };
+            let ids = |record: &KeyRecord| -> Vec<MaterialId> {
+                record
+                    .backing_keys
+                    .iter()
+                    .map(|key| key.material_id)
+                    .collect()
+            };
+            return ids(&theirs).starts_with(&ids(&mine));
+        }
+        if name.starts_with("aliases/") {
+            let (Ok(mine), Ok(theirs)) = (
+                decode_payload::<AliasRecord>(mine),
+                decode_payload::<AliasRecord>(theirs),
+            ) else {
+                return true;
+            };
+            return mine.created == theirs.created;
+        }
+        true
+    }
 }

@@ -21,6 +21,7 @@ use crate::kms::seal::Sealed;
 use crate::kms::state::Operation;
 use crate::kms::store::StoreError;
 use crate::kms::time::Timestamp;
+use crate::kms::vault::decode_payload;
 use crate::message::EncryptedDataKey;
 
 /// What a version of a backing key was used for.
@@ -181,6 +182,11 @@ impl Drop for Taken<'_> {
             self.counter.put_back(&self.counts);
         }
     }
+}
+
+/// Whether a payload is a usage record's.
+pub(super) fn is_usage(payload: &[u8]) -> bool {
+    decode_payload::<Counts>(payload).is_ok()
 }
 
 pub(super) fn usage_name(id: &str) -> String {

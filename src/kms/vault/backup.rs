@@ -48,13 +48,33 @@ pub(super) struct Entry<'a> {
     pub(super) payload: Bytes<'a>,
 }
 
+/// No record is changed more often; one that claims to be could never be
+/// changed again.
+const MAX_GENERATION: u64 = 1 << 48;
+
+/// What the records hold, which the vault does not know: by name and payload.
+pub(in crate::kms) trait Kinds: Sync {
+    /// Whether a KMS can have written this.
+    fn is_sound(&self, name: &str, payload: &[u8]) -> bool;
+
+    /// Whether this is the last state that a record has.
+    fn is_final(&self, name: &str, payload: &[u8]) -> bool;
+
+    /// Whether nothing that cannot be got again is lost where the second takes
+    /// the first's place.
+    fn keeps(&self, name: &str, mine: &[u8], theirs: &[u8]) -> bool;
+}
+
 impl Backup<'_> {
     /// Refuses what no export can have written.
-    fn check(&self) -> KmsResult<()> {
+    fn check(&self, kinds: &dyn Kinds) -> KmsResult<()> {
         let mut last = "";
         for entry in &self.records {
             let name = entry.name;
-            if check_record_name(name).is_err() || name <= last || entry.generation == 0 {
+            if check_record_name(name).is_err()
+                || name <= last
+                || !(1..=MAX_GENERATION).contains(&entry.generation)
+            {
                 return Err(not_a_backup());
             }
             last = name;
@@ -64,6 +84,9 @@ impl Backup<'_> {
                 }
                 _ => not_a_backup(),
             })?;
+            if !kinds.is_sound(name, entry.payload.0) {
+                return Err(unreadable(format!("its record '{name}' is none of a KMS")));
+            }
         }
         Ok(())
     }
@@ -116,10 +139,10 @@ impl Vault {
     /// where there is none of its name, an older generation, or a damaged one.
     /// Nothing is written before all of the backup is authentic.
     ///
-    /// A final record (by `is_final`, of a name and a payload: a tombstone) wins
-    /// over one that is not, whatever their generations: two copies of a store
-    /// that both went on count apart. What was deleted and left no trace comes
-    /// back.
+    /// Two copies of a store that both went on count apart. So a final record
+    /// wins over one that is not, whatever their generations, and none takes
+    /// the place of one that holds more: see [`Kinds`]. What was deleted and left
+    /// no trace comes back.
     ///
     /// # Errors
     /// After one of the store's, some records may have been written; the same
@@ -129,7 +152,7 @@ impl Vault {
         &self,
         backup: &[u8],
         under: &RootKey,
-        is_final: impl Fn(&str, &[u8]) -> bool,
+        kinds: &dyn Kinds,
     ) -> KmsResult<ImportReport> {
         let opened = envelope::open(Content::Backup, backup, under, None, &self.backend).await;
         let opened = opened.map_err(|why| match why {
@@ -144,10 +167,10 @@ impl Vault {
         if opened.context.get("store") != Some(backup.store_id) {
             return Err(not_a_backup());
         }
-        backup.check()?;
+        backup.check(kinds)?;
         let (mut report, mut problem) = (ImportReport::default(), None);
         for entry in &backup.records {
-            match self.restore(entry, &is_final).await {
+            match self.restore(entry, kinds).await {
                 Ok(Restored::Written) => report.restored += 1,
                 Ok(Restored::Unchanged) => report.unchanged += 1,
                 Ok(Restored::Older) => report.older += 1,
@@ -161,14 +184,10 @@ impl Vault {
         problem.map_or(Ok(report), Err)
     }
 
-    async fn restore(
-        &self,
-        entry: &Entry<'_>,
-        is_final: &impl Fn(&str, &[u8]) -> bool,
-    ) -> KmsResult<Restored> {
+    async fn restore(&self, entry: &Entry<'_>, kinds: &dyn Kinds) -> KmsResult<Restored> {
         let name = entry.name;
         for _ in 0..MAX_ATTEMPTS {
-            let (version, least) = match self.compare(entry, is_final).await? {
+            let (version, least) = match self.compare(entry, kinds).await? {
                 Compared::Keep(outcome) => return Ok(outcome),
                 Compared::Replace(version, least) => (version, least),
             };
@@ -203,13 +222,9 @@ impl Vault {
     }
 
     /// Holds a backup's record against the store's.
-    async fn compare(
-        &self,
-        entry: &Entry<'_>,
-        is_final: &impl Fn(&str, &[u8]) -> bool,
-    ) -> KmsResult<Compared> {
+    async fn compare(&self, entry: &Entry<'_>, kinds: &dyn Kinds) -> KmsResult<Compared> {
         let name = entry.name;
-        let ends = is_final(name, entry.payload.0);
+        let ends = kinds.is_final(name, entry.payload.0);
         let seen = self.seen.get(name);
         // Before the read, so that what is found damaged is what is replaced.
         let listed = self.store.list(name, None, 1).await?;
@@ -242,7 +257,7 @@ impl Vault {
             Err(error) => return Err(error),
         };
         let (generation, payload) = (loaded.stamp.generation, loaded.plain.payload());
-        match (is_final(name, payload), ends) {
+        match (kinds.is_final(name, payload), ends) {
             (false, true) => {
                 return Ok(Compared::Replace(
                     Some(version),
@@ -254,6 +269,9 @@ impl Vault {
             (false, false) => {}
         }
         Ok(match generation.cmp(&entry.generation) {
+            Ordering::Less if !kinds.keeps(name, payload, entry.payload.0) => {
+                Compared::Keep(Restored::Diverged)
+            }
             Ordering::Less => Compared::Replace(Some(version), 0),
             Ordering::Greater => Compared::Keep(Restored::Older),
             Ordering::Equal => {

@@ -54,6 +54,7 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 
 pub use backup::ImportReport;
+pub(super) use backup::Kinds;
 pub use passphrase::PassphraseCost;
 pub use root_key::RootKey;
 

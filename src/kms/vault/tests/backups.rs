@@ -15,7 +15,7 @@ fn export(vault: &Vault) -> Vec<u8> {
 }
 
 fn try_import(vault: &Vault, backup: &[u8]) -> KmsResult<ImportReport> {
-    block_on(vault.import(backup, &passphrase("backup"), |_, _| false))
+    block_on(vault.import(backup, &passphrase("backup"), &AnyKind))
 }
 
 /// Restored, unchanged, older, diverged.
@@ -240,25 +240,23 @@ fn wrong_keys_say_so() {
         let backup = block_on(vault.export(&root)).unwrap();
         let changes = store.changes();
         assert_eq!(
-            reason(block_on(vault.import(&backup, &another, |_, _| false))),
+            reason(block_on(vault.import(&backup, &another, &AnyKind))),
             text
         );
         assert_eq!(store.changes(), changes);
         remote.calls();
-        block_on(vault.import(&backup, &root, |_, _| false)).unwrap();
+        block_on(vault.import(&backup, &root, &AnyKind)).unwrap();
         assert!(remote.calls() <= 1);
     }
     let backup = block_on(vault.export(&key(1))).unwrap();
     assert_eq!(
-        reason(block_on(
-            vault.import(&backup, &passphrase("p"), |_, _| false)
-        )),
+        reason(block_on(vault.import(&backup, &passphrase("p"), &AnyKind))),
         "it was sealed under a key, and a passphrase was given"
     );
     let root = RootKey::provider(remote.clone());
     let backup = block_on(vault.export(&root)).unwrap();
     remote.fail(ProviderErrorKind::Unavailable);
-    let failed = block_on(vault.import(&backup, &root, |_, _| false)).unwrap_err();
+    let failed = block_on(vault.import(&backup, &root, &AnyKind)).unwrap_err();
     assert!(matches!(failed, KmsError::Root(_)) && failed.is_retryable());
 }
 
@@ -280,7 +278,7 @@ fn every_bit_and_every_length_counts() {
     reason(try_import(&vault, &[&backup[..], &[0]].concat()));
     // A root record is no backup, under whatever key.
     let root = empty.bytes("root");
-    reason(block_on(vault.import(&root, &key(7), |_, _| false)));
+    reason(block_on(vault.import(&root, &key(7), &AnyKind)));
     assert_eq!(empty.blobs(), before);
     let mut newer = backup;
     newer[8] = 2;
