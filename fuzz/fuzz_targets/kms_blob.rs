@@ -14,10 +14,11 @@ use waxseal::{
     ProviderFuture, ProviderIdentity, SecretBytes, UnwrapDataKey, UnwrapFailures, UnwrappedDataKey,
     blocking::Client,
 };
+use waxseal_fuzz::lying::LyingStore;
 use waxseal_fuzz::sealed::{CIPHERTEXT, RECORD, Sealed};
 use waxseal_fuzz::splice::Splice;
 use waxseal_fuzz::tape::{self, Coded, Tape, Text};
-use waxseal_fuzz::world::{ARN_PREFIX, IMPORTED, Key, Use, clock, context, open, store_of, world};
+use waxseal_fuzz::world::{ARN_PREFIX, IMPORTED, Key, Use, clock, context, open, world};
 
 #[derive(Default)]
 struct Input {
@@ -102,7 +103,7 @@ fn kind(error: &KmsError) -> Wrong {
 fn kms() -> &'static LocalKms {
     static KMS: LazyLock<LocalKms> = LazyLock::new(|| {
         let blobs = world().moments.last().expect("a moment");
-        open(store_of(blobs), 3, &clock()).expect("a store")
+        open(LyingStore::of(blobs), 3, &clock()).expect("a store")
     });
     &KMS
 }
@@ -188,15 +189,11 @@ impl Input {
     /// The blob, and what must come out of it if that is known.
     fn blob(&self) -> (Vec<u8>, Option<Made>) {
         let which = usize::from(self.which);
-        let (mut blob, made) = match self.source % 4 {
-            0 => {
-                let known = &world().known[which % world().known.len()];
-                let made = Made {
-                    plaintext: known.plaintext.clone(),
-                    context: known.context,
-                };
-                (known.blob.clone(), Some(made))
-            }
+        let (mut blob, made): (_, Option<Made>) = match self.source % 4 {
+            0 => (
+                world().known[which % world().known.len()].blob.clone(),
+                None,
+            ),
             1 => {
                 let known = &world().foreign_known;
                 (known[which % known.len()].blob.clone(), None)
@@ -205,10 +202,19 @@ impl Input {
             _ => (self.raw.clone(), None),
         };
         let before = blob.clone();
+        let known = |blob: &[u8]| {
+            let mut known = world().known.iter();
+            known.find(|known| known.blob == blob).map(|known| Made {
+                plaintext: known.plaintext.clone(),
+                context: known.context,
+            })
+        };
         self.splices
             .iter()
             .for_each(|splice| splice.apply(&mut blob));
         let made = made.filter(|_| blob == before);
+        // A tape can spell one out.
+        let made = made.or_else(|| known(&blob));
         (blob, made)
     }
 

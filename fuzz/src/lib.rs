@@ -8,6 +8,10 @@
 //! - [`caller`]: a reader's settings and keys, for the model and for the
 //!   library alike.
 //! - [`tape`]: how a fuzzer's bytes are such a description, both ways.
+//! - [`sealed`] and [`postcard`]: the same for the formats of the embedded KMS.
+//! - [`world`], [`lying`] and [`subject`]: a small store of it, what somebody
+//!   does to it, and everything that can be done with it.
+//! - [`splice`]: small changes of bytes.
 //! - [`vectors`]: the project's test vectors, for [`seeds`] and against the
 //!   model.
 
@@ -15,6 +19,7 @@
 
 pub mod caller;
 pub mod craft;
+pub mod lying;
 pub mod model;
 pub mod postcard;
 pub mod primitives;
@@ -23,6 +28,7 @@ pub mod recipe;
 pub mod sealed;
 pub mod seeds;
 pub mod splice;
+pub mod subject;
 pub mod tape;
 pub mod vectors;
 pub mod world;

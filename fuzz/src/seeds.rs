@@ -15,7 +15,16 @@ const LONGEST: usize = 3000;
 /// The numbers that edits have, one recipe after the other.
 const NUMBERS: [u32; 8] = [1, 0, 2, 0xffff_ffff, 5, 300, 3, 20];
 
-pub const TARGETS: [&str; 5] = ["header", "message", "stream", "roundtrip", "kms_blob"];
+pub const TARGETS: [&str; 8] = [
+    "header",
+    "message",
+    "stream",
+    "roundtrip",
+    "kms_blob",
+    "kms_store",
+    "kms_record",
+    "kms_backup",
+];
 
 /// The inputs of a target; `None` for a name that is none.
 pub fn of_target(target: &str) -> Option<Vec<Vec<u8>>> {
@@ -50,6 +59,9 @@ pub fn of_target(target: &str) -> Option<Vec<Vec<u8>>> {
         }
         "roundtrip" => settings(),
         "kms_blob" => kms::blobs(),
+        "kms_store" => kms::stores(),
+        "kms_record" => kms::records(),
+        "kms_backup" => kms::backups(),
         _ => return None,
     })
 }

@@ -2,12 +2,11 @@
 //! same: keys in every state, what was encrypted under them, and what the
 //! store was like at several moments.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 use std::sync::{Arc, LazyLock};
 use std::time::Duration;
 
 use waxseal::blocking::wait;
-use waxseal::kms::store::{BlobStore, Expected, MemoryStore};
 use waxseal::kms::{
     CreateKey, DataKeySpec, ImportOptions, ImportType, KmsResult, LocalKms, LocalKmsBuilder,
     RootKey,
@@ -15,6 +14,7 @@ use waxseal::kms::{
 use waxseal::test_util::ManualClock;
 use waxseal::{CryptoBackend, EncryptionContext, SecretBytes};
 
+use crate::lying::{Blobs, LyingStore};
 use crate::random::Seeded;
 
 pub const ROOT_KEY: [u8; 32] = [9; 32];
@@ -23,9 +23,6 @@ pub const ARN_PREFIX: &str = "arn:waxseal:kms:local:000000000000:key/";
 /// Known to whoever imported them.
 pub const IMPORTED: [[u8; 32]; 2] = [[21; 32], [22; 32]];
 pub const DAY: Duration = Duration::from_secs(24 * 60 * 60);
-
-/// A store's blobs by their names.
-pub type Blobs = BTreeMap<String, Vec<u8>>;
 
 /// What a use of a key comes to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -42,6 +39,8 @@ pub struct Key {
     pub usable: Use,
     pub minimum: u32,
     pub current: u32,
+    /// It can be used, and not be looked at.
+    pub is_owned: bool,
 }
 
 impl Key {
@@ -70,6 +69,8 @@ pub struct World {
     /// The first key is the plain one, the second has the [`IMPORTED`]
     /// material.
     pub keys: Vec<Key>,
+    /// The key whose material was deleted.
+    pub emptied: usize,
     /// Also those that were deleted.
     pub aliases: Vec<Alias>,
     pub known: Vec<Known>,
@@ -117,7 +118,7 @@ pub fn backup_key() -> RootKey {
 }
 
 /// A handle that sees every change at once.
-pub fn builder(store: MemoryStore, seed: u32, clock: &ManualClock) -> LocalKmsBuilder {
+pub fn builder(store: LyingStore, seed: u32, clock: &ManualClock) -> LocalKmsBuilder {
     let random = Arc::new(Seeded::new(seed, None));
     LocalKms::builder(store, root_key())
         .crypto(CryptoBackend::default().with_random(random))
@@ -125,39 +126,8 @@ pub fn builder(store: MemoryStore, seed: u32, clock: &ManualClock) -> LocalKmsBu
         .max_staleness(Duration::ZERO)
 }
 
-pub fn open(store: MemoryStore, seed: u32, clock: &ManualClock) -> KmsResult<LocalKms> {
+pub fn open(store: LyingStore, seed: u32, clock: &ManualClock) -> KmsResult<LocalKms> {
     wait(builder(store, seed, clock).create(false).open())
-}
-
-pub fn store_of(blobs: &Blobs) -> MemoryStore {
-    let store = MemoryStore::new();
-    for (name, bytes) in blobs {
-        wait(store.write(name, bytes, Expected::Absent)).expect("a blob");
-    }
-    store
-}
-
-pub fn blobs_of(store: &MemoryStore) -> Blobs {
-    let entries = wait(store.list("", None, usize::MAX)).expect("a list");
-    let read = |name: String| {
-        let blob = wait(store.read(&name)).expect("a blob").expect("a blob");
-        (name, blob.bytes)
-    };
-    entries.into_iter().map(|entry| read(entry.name)).collect()
-}
-
-/// Puts a blob there, or takes it away, as whoever has the store can.
-pub fn put(store: &MemoryStore, name: &str, bytes: Option<&[u8]>) {
-    let old = wait(store.read(name)).expect("a name");
-    match (bytes, &old) {
-        (Some(bytes), _) => {
-            let version = old.as_ref().map(|blob| &blob.version);
-            let expected = version.map_or(Expected::Absent, Expected::Version);
-            wait(store.write(name, bytes, expected)).expect("a write");
-        }
-        (None, Some(old)) => wait(store.delete(name, &old.version)).expect("a deletion"),
-        (None, None) => {}
-    }
 }
 
 /// The date of all moments.
@@ -169,17 +139,18 @@ pub fn clock() -> ManualClock {
 
 struct Making {
     kms: LocalKms,
-    store: MemoryStore,
+    store: LyingStore,
     clock: ManualClock,
     world: World,
 }
 
 impl Making {
     fn new(seed: u32) -> Self {
-        let (store, clock) = (MemoryStore::new(), ManualClock::default());
+        let (store, clock) = (LyingStore::default(), ManualClock::default());
         let kms = wait(builder(store.clone(), seed, &clock).open()).expect("a store");
         let world = World {
             keys: Vec::new(),
+            emptied: 0,
             aliases: Vec::new(),
             known: Vec::new(),
             moments: Vec::new(),
@@ -207,6 +178,7 @@ impl Making {
             usable: Use::Allowed,
             minimum: 1,
             current: 1,
+            is_owned: false,
         });
         self.world.keys.len() - 1
     }
@@ -248,7 +220,7 @@ impl Making {
         wait(self.kms.flush_usage()).expect("the usage");
         let backup = wait(self.kms.export(&backup_key())).expect("a backup");
         self.world.backups.push(backup);
-        self.world.moments.push(blobs_of(&self.store));
+        self.world.moments.push(self.store.blobs());
     }
 }
 
@@ -304,6 +276,7 @@ fn make() -> World {
     making.encrypt(emptied);
     wait(kms.delete_imported_key_material(&id(&making, emptied), None)).expect("a key");
     making.world.keys[emptied].usable = Use::InvalidState;
+    making.world.emptied = emptied;
 
     let deleted = making.create(CreateKey::new().alias("alias/deleted"));
     making.encrypt(deleted);
@@ -322,6 +295,7 @@ fn make() -> World {
     making.encrypt(service);
     let owned = wait(kms.owned_key("app")).expect("a key");
     let owned = making.add(owned.strip_prefix(ARN_PREFIX).expect("an ARN").to_owned());
+    making.world.keys[owned].is_owned = true;
     making.encrypt(owned);
     making.rotate(plain);
     making.encrypt(plain);

@@ -61,7 +61,7 @@ fn into_an_empty_store_and_again() {
     let reopened = open_with(&empty, key(8), Creation::Never).unwrap();
     for vault in [&other, &reopened] {
         assert_eq!(text(vault, "a"), "2");
-        assert_eq!(stamp(vault, "a").generation(), 2);
+        assert_eq!(stamp(vault, "a").generation, 2);
         assert_eq!(text(vault, "keys/b"), "1");
     }
     for vault in [&vault, &other, &reopened] {
@@ -71,10 +71,7 @@ fn into_an_empty_store_and_again() {
     }
     // What was restored goes on as ever.
     let stamp = stamp(&other, "a");
-    assert_eq!(
-        write(&other, "a", "3", Some(&stamp)).unwrap().generation(),
-        3
-    );
+    assert_eq!(write(&other, "a", "3", Some(&stamp)).unwrap().generation, 3);
 }
 
 #[test]
