@@ -87,7 +87,10 @@ impl Subject<'_> {
             self.look_at_alias(alias, targets);
         }
         if let Some(aliases) = self.store_error(wait(self.kms.list_aliases(None))) {
-            for alias in aliases {
+            for error in &aliases.damaged {
+                assert!(self.touched.is_the_stores(error), "{error:?}");
+            }
+            for alias in aliases.aliases {
                 self.check_target(&alias.name, &alias.key_arn);
             }
         }
@@ -175,7 +178,7 @@ impl Subject<'_> {
                 );
                 self.store_error(wait(self.kms.usage(&key.id)));
                 if let Some(names) = self.store_error(wait(self.kms.list_aliases(Some(&key.id)))) {
-                    for alias in names {
+                    for alias in names.aliases {
                         assert_eq!(alias.key_arn, key.arn());
                         self.check_target(&alias.name, &alias.key_arn);
                     }
