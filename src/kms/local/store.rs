@@ -69,7 +69,8 @@ impl LocalKms {
     pub async fn export(&self, under: &RootKey) -> KmsResult<Vec<u8>> {
         let export = async {
             self.0.flush_all_usage().await?;
-            self.0.vault.export(under).await
+            let kinds = RecordKinds(&self.0.backend);
+            self.0.vault.export(under, &kinds).await
         };
         let call = Call::new(Operation::ExportStore, "");
         self.0.pass(call, export).await

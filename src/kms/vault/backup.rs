@@ -99,14 +99,23 @@ impl Vault {
     /// # Errors
     /// Also where a record does not open: a backup without it would be one
     /// that lacks a key.
-    pub(in crate::kms) async fn export(&self, under: &RootKey) -> KmsResult<Vec<u8>> {
+    pub(in crate::kms) async fn export(
+        &self,
+        under: &RootKey,
+        kinds: &dyn Kinds,
+    ) -> KmsResult<Vec<u8>> {
         let unlocked = under.unlock_new(&self.backend)?;
         let mut records: Vec<(String, Loaded)> = Vec::new();
         for name in self.all_names().await? {
             // One that is gone was deleted meanwhile.
             if let Some(loaded) = self.load(&name).await? {
-                // What a newer version wrote is for that to import.
-                if check_schema(loaded.plain.payload()) == Err(RecordProblem::Damaged) {
+                let payload = loaded.plain.payload();
+                let is_one = match check_schema(payload) {
+                    Ok(()) => kinds.is_sound(&name, payload),
+                    // What a newer version wrote is for that to import.
+                    Err(problem) => problem != RecordProblem::Damaged,
+                };
+                if !is_one {
                     return Err(KmsError::record(&name, RecordProblem::Damaged));
                 }
                 records.push((name, loaded));

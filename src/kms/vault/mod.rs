@@ -113,12 +113,6 @@ impl Stamp {
     pub(super) fn follows(&self, other: &Self) -> Option<bool> {
         (self.birth == other.birth).then_some(self.generation >= other.generation)
     }
-
-    /// How often the record has been written, from 1.
-    #[cfg(test)]
-    fn generation(&self) -> u64 {
-        self.generation
-    }
 }
 
 /// A record as it was read, open.

@@ -11,7 +11,7 @@ use crate::kms::vault::record::{Bytes, encode};
 use crate::provider::ProviderErrorKind;
 
 fn export(vault: &Vault) -> Vec<u8> {
-    block_on(vault.export(&passphrase("backup"))).unwrap()
+    block_on(vault.export(&passphrase("backup"), &AnyKind)).unwrap()
 }
 
 fn try_import(vault: &Vault, backup: &[u8]) -> KmsResult<ImportReport> {
@@ -171,7 +171,9 @@ fn damaged_files_are_restored() {
     assert!(is_damaged(
         read(&vault, "record-a").map(|_| ()).unwrap_err()
     ));
-    assert!(is_damaged(block_on(vault.export(&key(1))).unwrap_err()));
+    assert!(is_damaged(
+        block_on(vault.export(&key(1), &AnyKind)).unwrap_err()
+    ));
     // All others are resealed.
     assert!(is_damaged(block_on(vault.rotate_store_key()).unwrap_err()));
     assert_eq!(block_on(vault.reseal()).map_err(is_damaged), Err(true));
@@ -184,7 +186,7 @@ fn damaged_files_are_restored() {
 fn nothing_is_exported_without_what_is_damaged() {
     let (store, vault) = original();
     store.put("keys", b"\x01damaged");
-    let exported = block_on(vault.export(&key(1)));
+    let exported = block_on(vault.export(&key(1), &AnyKind));
     assert_eq!(problem(exported, "keys"), RecordProblem::Damaged);
 }
 
@@ -234,7 +236,7 @@ fn wrong_keys_say_so() {
             "the provider does not have its key",
         ),
     ] {
-        let backup = block_on(vault.export(&root)).unwrap();
+        let backup = block_on(vault.export(&root, &AnyKind)).unwrap();
         let changes = store.changes();
         assert_eq!(
             reason(block_on(vault.import(&backup, &another, &AnyKind))),
@@ -245,13 +247,13 @@ fn wrong_keys_say_so() {
         block_on(vault.import(&backup, &root, &AnyKind)).unwrap();
         assert!(remote.calls() <= 1);
     }
-    let backup = block_on(vault.export(&key(1))).unwrap();
+    let backup = block_on(vault.export(&key(1), &AnyKind)).unwrap();
     assert_eq!(
         reason(block_on(vault.import(&backup, &passphrase("p"), &AnyKind))),
         "it was sealed under a key, and a passphrase was given"
     );
     let root = RootKey::provider(remote.clone());
-    let backup = block_on(vault.export(&root)).unwrap();
+    let backup = block_on(vault.export(&root, &AnyKind)).unwrap();
     remote.fail(ProviderErrorKind::Unavailable);
     let failed = block_on(vault.import(&backup, &root, &AnyKind)).unwrap_err();
     assert!(matches!(failed, KmsError::Root(_)) && failed.is_retryable());

@@ -294,12 +294,12 @@ fn no_export_of_a_record_without_a_schema() {
     let vault = open(&store);
     for payload in [&[][..], &[0, 1]] {
         put_payload(&store, &vault, "a", payload);
-        let exported = block_on(vault.export(&key(8)));
+        let exported = block_on(vault.export(&key(8), &AnyKind));
         assert_eq!(problem(exported, "a"), RecordProblem::Damaged);
     }
     // What a newer version wrote is there for that.
     put_payload(&store, &vault, "a", &[2, 1]);
-    block_on(vault.export(&key(8))).unwrap();
+    block_on(vault.export(&key(8), &AnyKind)).unwrap();
 }
 
 #[test]
@@ -347,7 +347,7 @@ fn futures_are_send_and_nothing_prints_secrets() {
     drop(send(vault.change_root(key.clone())));
     drop(send(vault.rotate_store_key()));
     drop(send(vault.contact_root()));
-    drop(send(vault.export(&key)));
+    drop(send(vault.export(&key, &AnyKind)));
     drop(send(vault.import(&[], &key, &AnyKind)));
 
     let id = vault.store_id();

@@ -68,7 +68,7 @@ fn root_keys_that_are_none() {
     let store = FaultyStore::new();
     let (vault, of_passphrase) = (open(&store), FaultyStore::new());
     open_with(&of_passphrase, passphrase("p"), Creation::IfMissing).unwrap();
-    let backup = block_on(vault.export(&passphrase("p"))).unwrap();
+    let backup = block_on(vault.export(&passphrase("p"), &AnyKind)).unwrap();
     let invalid = |error| matches!(error, KmsError::InvalidArgument { .. });
     for root in [
         bytes(0),
@@ -88,7 +88,9 @@ fn root_keys_that_are_none() {
         assert!(invalid(
             block_on(vault.change_root(root.clone())).unwrap_err()
         ));
-        assert!(invalid(block_on(vault.export(&root)).unwrap_err()));
+        assert!(invalid(
+            block_on(vault.export(&root, &AnyKind)).unwrap_err()
+        ));
     }
     for root in [bytes(31), RootKey::passphrase(SecretBytes::from(vec![]))] {
         for store in [&store, &of_passphrase] {
@@ -156,7 +158,10 @@ fn a_provider_that_fails() {
         failed(block_on(vault.contact_root()), retryable);
         failed(block_on(vault.change_root(root.clone())), retryable);
         failed(block_on(vault.rotate_store_key()).map(|_| ()), retryable);
-        failed(block_on(vault.export(&root)).map(|_| ()), retryable);
+        failed(
+            block_on(vault.export(&root, &AnyKind)).map(|_| ()),
+            retryable,
+        );
     }
     remote.fail(ProviderErrorKind::NotConfigured);
     wrong(open());

@@ -201,7 +201,7 @@ fn a_store_of_many_records() {
     }
     assert_eq!(rotate(&vault), 2_500);
     let empty = FaultyStore::new();
-    let backup = block_on(vault.export(&key(9))).unwrap();
+    let backup = block_on(vault.export(&key(9), &AnyKind)).unwrap();
     let report = block_on(open(&empty).import(&backup, &key(9), &AnyKind)).unwrap();
     assert_eq!(report.restored, 2_500);
 }
