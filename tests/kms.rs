@@ -1,10 +1,13 @@
 //! The embedded KMS through its public face.
 
 use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use waxseal::blocking::{Client, wait};
-use waxseal::kms::store::{BlobStore, Expected, MemoryStore};
+use waxseal::kms::store::{
+    Blob, BlobEntry, BlobStore, BlobVersion, ChangeToken, Expected, MemoryStore, StoreFuture,
+};
 use waxseal::kms::{
     CreateKey, DataKeySpec, ImportOptions, ImportType, KeyState, KmsError, KmsResult, LocalKms,
     RootKey,
@@ -678,4 +681,74 @@ fn a_scheduler_outlives_its_callback() {
             std::thread::sleep(Duration::from_millis(5));
         }
     }
+}
+
+/// A store whose next read is overtaken: something is done after it was read
+/// and before the reader has it.
+#[derive(Clone)]
+struct Overtaken(MemoryStore, Arc<Mutex<Option<Hook>>>);
+
+type Hook = Box<dyn FnOnce() + Send>;
+
+impl BlobStore for Overtaken {
+    fn read<'a>(&'a self, name: &'a str) -> StoreFuture<'a, Option<Blob>> {
+        Box::pin(async move {
+            let blob = self.0.read(name).await;
+            let hook = match name.starts_with("keys/") {
+                true => self.1.lock().unwrap().take(),
+                false => None,
+            };
+            if let Some(hook) = hook {
+                hook();
+            }
+            blob
+        })
+    }
+
+    fn write<'a>(
+        &'a self,
+        name: &'a str,
+        bytes: &'a [u8],
+        expected: Expected<'a>,
+    ) -> StoreFuture<'a, BlobVersion> {
+        self.0.write(name, bytes, expected)
+    }
+
+    fn delete<'a>(&'a self, name: &'a str, expected: &'a BlobVersion) -> StoreFuture<'a, ()> {
+        self.0.delete(name, expected)
+    }
+
+    fn list<'a>(
+        &'a self,
+        prefix: &'a str,
+        after: Option<&'a str>,
+        limit: usize,
+    ) -> StoreFuture<'a, Vec<BlobEntry>> {
+        self.0.list(prefix, after, limit)
+    }
+
+    fn change_token<'a>(&'a self, prefix: &'a str) -> StoreFuture<'a, Option<ChangeToken>> {
+        self.0.change_token(prefix)
+    }
+}
+
+/// What this process has disabled it does not go on using because of a reader
+/// that was slower.
+#[test]
+fn a_slow_reader_hides_nothing() {
+    let store = Overtaken(MemoryStore::new(), Arc::default());
+    let root = RootKey::bytes(SecretBytes::from(vec![1; 32]));
+    let open = || {
+        let builder = LocalKms::builder(store.clone(), root.clone()).clock(ManualClock::default());
+        wait(builder.open()).unwrap()
+    };
+    let context = EncryptionContext::new();
+    let key = wait(open().create_key(CreateKey::new())).unwrap().id;
+
+    let kms = open();
+    let (other, id) = (kms.clone(), key.clone());
+    *store.1.lock().unwrap() = Some(Box::new(move || wait(other.disable_key(&id)).unwrap()));
+    wait(kms.encrypt(&key, b"overtaken", &context)).unwrap();
+    let refused = wait(kms.encrypt(&key, b"after it", &context)).unwrap_err();
+    assert!(matches!(refused, KmsError::Disabled { .. }), "{refused:?}");
 }

@@ -6,7 +6,7 @@ use aws_lc_rs::rsa::{
     OAEP_SHA1_MGF1SHA1, OAEP_SHA256_MGF1SHA256, OaepPublicEncryptingKey, PublicEncryptingKey,
 };
 use waxseal::blocking::wait;
-use waxseal::kms::store::MemoryStore;
+use waxseal::kms::store::{BlobStore, MemoryStore};
 use waxseal::kms::{
     CreateKey, ImportOptions, ImportType, KeyState, KmsError, LocalKms, RootKey, WrappingAlgorithm,
     WrappingKeySpec,
@@ -170,6 +170,35 @@ fn options_hold_for_wrapped_material_too() {
     assert!(matches!(refused, KmsError::IncorrectKeyMaterial { .. }));
     import(2, ImportOptions::new().import_type(ImportType::New)).unwrap();
     assert_eq!(wait(kms.rotate(&key)).unwrap(), 2);
+}
+
+/// The private key goes after a day, and with the key.
+#[test]
+fn what_could_unwrap_the_material_does_not_stay() {
+    let (store, clock) = (MemoryStore::new(), ManualClock::default());
+    let root = RootKey::bytes(SecretBytes::from(vec![1; 32]));
+    let builder = LocalKms::builder(store.clone(), root).clock(clock.clone());
+    let kms = wait(builder.open()).unwrap();
+    let kept = || wait(store.list("imports/", None, 10)).unwrap().len();
+    let give = |key: &str| {
+        let spec = WrappingKeySpec::Rsa2048;
+        wait(kms.get_parameters_for_import(key, SHA256, spec)).unwrap()
+    };
+    let key = external(&kms);
+    give(&key);
+    assert_eq!(kept(), 1);
+    clock.advance(HOUR * 24 - Duration::from_millis(1));
+    assert!(wait(kms.run_due()).unwrap().is_empty());
+    assert_eq!(kept(), 1);
+    clock.advance(Duration::from_millis(1));
+    assert!(wait(kms.run_due()).unwrap().is_empty());
+    assert_eq!(kept(), 0);
+
+    give(&key);
+    wait(kms.schedule_deletion(&key, Some(7))).unwrap();
+    clock.advance(HOUR * 24 * 7);
+    assert_eq!(wait(kms.run_due()).unwrap().deleted.len(), 1);
+    assert_eq!(kept(), 0);
 }
 
 /// A key whose material is the KMS's own takes none.

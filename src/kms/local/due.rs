@@ -44,8 +44,9 @@ enum Done {
 
 impl LocalKms {
     /// Does what is due: rotates keys whose date has come (once, however long
-    /// ago it was), wipes imported material that has expired, and deletes keys
-    /// whose waiting period is over. Call it now and then, or let the
+    /// ago it was), wipes imported material that has expired (and, with the
+    /// feature `aws-lc-rs`, private keys for imports that are a day old), and
+    /// deletes keys whose waiting period is over. Call it now and then, or let the
     /// [`Scheduler`] do it; several processes may.
     ///
     /// What is due is decided by the clock: one that is set into the future
@@ -81,10 +82,13 @@ impl LocalKms {
                 }
             }
             if names.len() < PAGE {
-                return Ok(report);
+                break;
             }
             last = names.into_iter().next_back();
         }
+        #[cfg(feature = "aws-lc-rs")]
+        self.0.delete_expired_parameters(&mut report.failed).await?;
+        Ok(report)
     }
 
     /// Starts a thread that does what is due, and writes the usage counts, so

@@ -111,14 +111,6 @@ impl LocalKms {
         material_id: Option<&str>,
     ) -> KmsResult<()> {
         let call = Call::new(Operation::DeleteImportedKeyMaterial, key);
-        // What could unwrap it again goes with it.
-        let id = self
-            .0
-            .admit_key(call, |record, _, _| record.id.clone())
-            .await;
-        if let Ok(id) = id {
-            self.0.vault.remove(&parameters_name(&id)).await?;
-        }
         self.0
             .change_key(call, |record, _| {
                 Ok(match record.delete_material(material_id)? {

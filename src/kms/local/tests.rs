@@ -77,3 +77,25 @@ fn an_alias_under_anothers_name() {
     assert_damaged::<()>(Err(list.damaged.remove(0)), &name);
     assert_damaged(block_on(kms.resolve("alias/two")), &name);
 }
+
+/// What a record may not say: another id, a floor that is none, no material.
+#[test]
+fn a_key_that_no_kms_has_written() {
+    let forgeries: [fn(&mut KeyRecord); 4] = [
+        |record| record.id.replace_range(..1, "x"),
+        |record| record.minimum_version = 0,
+        |record| record.minimum_version = 2,
+        |record| record.backing_keys.clear(),
+    ];
+    for change in forgeries {
+        let (kms, id, name) = with_key();
+        forge(&kms, &name, |entry| match entry {
+            KeyEntry::Live(mut record) => {
+                change(&mut record);
+                KeyEntry::Live(record)
+            }
+            deleted => deleted,
+        });
+        assert_damaged(block_on(kms.describe_key(&id)), &name);
+    }
+}
