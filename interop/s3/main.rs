@@ -1,4 +1,4 @@
-//! The KMS's store in a bucket, over the S3 protocol: `interop/s3.sh` starts the
+//! The KMS and its store in a bucket, over the S3 protocol: `interop/s3.sh` starts the
 //! server. Without one nothing runs, aloud.
 
 use std::process::ExitCode;
@@ -12,7 +12,10 @@ use object_store::{
     Error, ObjectStore, ObjectStoreExt, PutMode, PutOptions, PutPayload, PutResult, UpdateVersion,
 };
 use tokio::runtime::Runtime;
+use waxseal::blocking::wait;
 use waxseal::kms::store::{BlobStore, Expected, ObjectBlobStore, StoreError, behaviour};
+use waxseal::kms::{CreateKey, KmsError, LocalKms, RootKey};
+use waxseal::{EncryptionContext, SecretBytes};
 
 /// The server and its bucket.
 struct Server {
@@ -109,6 +112,14 @@ fn main() -> ExitCode {
     add(
         "two_handles::no_increment_is_lost".into(),
         Box::new(no_increment_is_lost),
+    );
+    add(
+        "two_kms::no_version_is_lost".into(),
+        Box::new(no_version_is_lost),
+    );
+    add(
+        "two_kms::one_alias_is_one_key".into(),
+        Box::new(one_alias_is_one_key),
     );
     libtest_mimic::run(&arguments, trials).exit_code()
 }
@@ -217,6 +228,71 @@ fn no_increment_is_lost(server: &Server, prefix: &str) {
         let last = server.runtime.block_on(store.read("counter")).unwrap();
         assert_eq!(number_in(&last.unwrap().bytes), all.len());
     }
+}
+
+fn kms(server: &Server, prefix: &str) -> LocalKms {
+    let root = RootKey::bytes(SecretBytes::from(vec![1; 32]));
+    wait(LocalKms::builder(server.open(prefix), root).open()).unwrap()
+}
+
+/// Two handles of the KMS rotate one key and wrap under it.
+fn no_version_is_lost(server: &Server, prefix: &str) {
+    const ROUNDS: u32 = 8;
+    let handles = [kms(server, prefix), kms(server, prefix)];
+    let context = EncryptionContext::from([("test", "s3")]);
+    wait(handles[0].create_key(CreateKey::new().alias("alias/all"))).unwrap();
+    let worked = race(2, |number| {
+        let kms = &handles[number];
+        let rounds = (0..ROUNDS).map(|_| {
+            let version = wait(kms.rotate("alias/all")).unwrap();
+            let sealed = wait(kms.encrypt("alias/all", b"text", &context)).unwrap();
+            assert!(sealed.key_version >= version);
+            (version, sealed.blob)
+        });
+        rounds.collect::<Vec<_>>()
+    })
+    .concat();
+    let mut versions: Vec<u32> = worked.iter().map(|(version, _)| *version).collect();
+    versions.sort_unstable();
+    assert!(versions.into_iter().eq(2..=1 + 2 * ROUNDS));
+    for kms in handles.iter().chain([&kms(server, prefix)]) {
+        for (_, blob) in &worked {
+            let opened = wait(kms.decrypt(blob, None, &context)).unwrap();
+            assert_eq!(opened.plaintext.expose(), b"text");
+        }
+    }
+}
+
+/// Two handles of the KMS want the same names for keys of their own.
+fn one_alias_is_one_key(server: &Server, prefix: &str) {
+    const ROUNDS: usize = 8;
+    let handles = [kms(server, prefix), kms(server, prefix)];
+    let worked = race(2, |number| {
+        let kms = &handles[number];
+        let rounds = (0..ROUNDS).map(|round| {
+            let request = CreateKey::new().alias(format!("alias/{round}"));
+            match wait(kms.create_key(request)) {
+                Ok(key) => Some(key.id),
+                Err(KmsError::AlreadyExists { .. }) => None,
+                Err(error) => panic!("{error}"),
+            }
+        });
+        rounds.collect::<Vec<_>>()
+    });
+    let kms = kms(server, prefix);
+    for round in 0..ROUNDS {
+        let made: Vec<_> = worked
+            .iter()
+            .filter_map(|made| made[round].as_ref())
+            .collect();
+        let [winner] = made[..] else {
+            panic!("{} keys for one alias", made.len());
+        };
+        let arn = wait(kms.resolve(&format!("alias/{round}"))).unwrap();
+        assert!(arn.ends_with(winner.as_str()));
+    }
+    let keys = wait(kms.list_keys(None, 100)).unwrap().keyrings;
+    assert_eq!(keys.len(), ROUNDS);
 }
 
 fn number_in(bytes: &[u8]) -> usize {
