@@ -115,7 +115,7 @@ impl Vault {
                     // What a newer version wrote is for that to import.
                     Err(problem) => problem != RecordProblem::Damaged,
                 };
-                if !is_one {
+                if !is_one || loaded.stamp.generation > MAX_GENERATION {
                     return Err(KmsError::record(&name, RecordProblem::Damaged));
                 }
                 records.push((name, loaded));
