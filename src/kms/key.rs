@@ -221,6 +221,11 @@ impl KeyRecord {
         first.unwrap_or(Timestamp::FIRST)
     }
 
+    /// Whether the date of its deletion has come.
+    pub(super) fn is_gone(&self, now: Timestamp) -> bool {
+        self.deletion.is_some_and(|date| date <= now)
+    }
+
     /// Its state; `None` once the date of its deletion has come.
     pub(super) fn state(&self, now: Timestamp, connected: bool) -> Option<KeyState> {
         self.state_if(now < self.complete_until(), now, connected)
@@ -229,8 +234,8 @@ impl KeyRecord {
     /// The same for whoever knows whether its material is complete: looking at
     /// each backing key would make a wrap dearer with every rotation.
     fn state_if(&self, complete: bool, now: Timestamp, connected: bool) -> Option<KeyState> {
-        if let Some(date) = self.deletion {
-            return (now < date).then_some(KeyState::PendingDeletion);
+        if self.deletion.is_some() {
+            return (!self.is_gone(now)).then_some(KeyState::PendingDeletion);
         }
         let state = if !complete {
             KeyState::PendingImport

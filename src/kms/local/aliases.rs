@@ -189,10 +189,7 @@ impl Inner {
             Err(KmsError::Record { .. }) => return Ok(true),
             Err(error) => return Err(error),
         };
-        Ok(key.is_some_and(|key| {
-            key.live()
-                .is_ok_and(|record| record.state(self.now(), true).is_some())
-        }))
+        Ok(key.is_some_and(|key| key.living(self.now()).is_ok()))
     }
 
     pub(super) async fn check_free(&self, alias: &str) -> KmsResult<()> {

@@ -173,7 +173,7 @@ impl Drop for Scheduler {
 
 fn is_due(record: &KeyRecord, now: Timestamp) -> bool {
     let expired = |expires: Option<Timestamp>| expires.is_some_and(|expires| expires <= now);
-    record.deletion.is_some_and(|date| date <= now)
+    record.is_gone(now)
         || record.rotation.is_some_and(|rotation| rotation.due <= now)
         || (record.backing_keys.iter().chain(&record.next)).any(|key| expired(key.expires))
 }
@@ -198,7 +198,7 @@ impl Inner {
             };
             let now = self.now();
             let arn = record.arn.clone();
-            let (entry, done, operation) = if record.deletion.is_some_and(|date| date <= now) {
+            let (entry, done, operation) = if record.is_gone(now) {
                 // First what belongs to it, so that a crash leaves it due.
                 self.vault.remove(&usage_name(id)).await?;
                 self.vault.remove(&parameters_name(id)).await?;

@@ -356,10 +356,8 @@ impl Inner {
         let loaded = self.load(id).await?.ok_or_else(|| not_found(key))?;
         let tombstone = match &loaded.entry {
             KeyEntry::Deleted(tombstone) => tombstone.clone(),
-            KeyEntry::Live(record) => match record.state(self.now(), true) {
-                Some(_) => return Ok(None),
-                None => record.tombstone(),
-            },
+            KeyEntry::Live(record) if !record.is_gone(self.now()) => return Ok(None),
+            KeyEntry::Live(record) => record.tombstone(),
         };
         Ok(Some(DeletedKey {
             arn: tombstone.arn,

@@ -163,6 +163,15 @@ impl Loaded {
             KeyEntry::Deleted(_) => Err(deleted(&self.entry)),
         }
     }
+
+    /// The key, unless it was deleted or its deletion is due.
+    fn living(&self, now: Timestamp) -> KmsResult<&KeyRecord> {
+        let record = self.live()?;
+        match record.is_gone(now) {
+            false => Ok(record),
+            true => Err(record.not_found()),
+        }
+    }
 }
 
 fn deleted(entry: &KeyEntry) -> KmsError {
@@ -260,11 +269,8 @@ impl Inner {
     /// The key that a caller means, unless it was deleted or its deletion is due.
     pub(crate) async fn locate_living(&self, key: &str) -> KmsResult<Arc<Loaded>> {
         let loaded = self.locate(key).await?;
-        let record = loaded.live()?;
-        match record.state(self.now(), true) {
-            Some(_) => Ok(loaded),
-            None => Err(record.not_found()),
-        }
+        loaded.living(self.now())?;
+        Ok(loaded)
     }
 
     /// A key by its id.
