@@ -215,6 +215,18 @@ impl KmsError {
         }
     }
 
+    /// Whether somebody else has changed the record meanwhile.
+    pub(super) fn is_conflict(&self) -> bool {
+        matches!(self, Self::Store(StoreError::Conflict { .. }))
+    }
+
+    pub(super) fn busy(name: &str, attempts: u32) -> Self {
+        Self::Busy {
+            name: name.to_owned(),
+            attempts,
+        }
+    }
+
     pub(super) fn record(name: &str, problem: RecordProblem) -> Self {
         Self::Record {
             name: name.to_owned(),

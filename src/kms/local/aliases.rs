@@ -6,10 +6,9 @@ use std::time::SystemTime;
 use super::gate::Call;
 use super::manage::PAGE;
 use super::{Inner, Loaded, LoadedAlias, LocalKms, MAX_ATTEMPTS, not_found};
-use crate::kms::alias::{self, ARN_PREFIX, AliasRecord};
+use crate::kms::alias::{self, AliasRecord};
 use crate::kms::error::{KmsError, KmsResult, RecordProblem};
 use crate::kms::state::Operation;
-use crate::kms::store::StoreError;
 use crate::kms::vault::Stamp;
 
 /// A name of a key.
@@ -157,7 +156,7 @@ impl Inner {
                     && self.is_alive(self.load(target).await)?
                 {
                     list.aliases.push(Alias {
-                        key_arn: format!("{ARN_PREFIX}{target}"),
+                        key_arn: self.arn_of(target),
                         created: record.created.into(),
                         updated: record.updated.into(),
                         name: record.name,
@@ -251,22 +250,19 @@ impl Inner {
                 updated: now,
             };
             let stamp: Option<&Stamp> = loaded.as_deref().map(|loaded| &loaded.stamp);
-            match self.vault.write(&name, &record, stamp).await {
+            let written = self
+                .aliases
+                .write(&self.vault, (alias, &name), &record, stamp);
+            match written.await {
                 Ok(stamp) => {
                     let written = Arc::new(LoadedAlias { record, stamp });
                     self.aliases.put(alias, epoch, written);
                     return Ok(());
                 }
-                Err(KmsError::Store(StoreError::Conflict { .. })) => {}
-                Err(error) => {
-                    self.aliases.forget(alias);
-                    return Err(error);
-                }
+                Err(error) if error.is_conflict() => {}
+                Err(error) => return Err(error),
             }
         }
-        Err(KmsError::Busy {
-            name,
-            attempts: MAX_ATTEMPTS,
-        })
+        Err(KmsError::busy(&name, MAX_ATTEMPTS))
     }
 }

@@ -181,7 +181,7 @@ impl Inner {
             backing_keys.push(BackingKey::new(&self.backend, &id, material, cause, now));
         }
         Ok(KeyRecord {
-            arn: format!("{}{id}", alias::ARN_PREFIX),
+            arn: self.arn_of(&id),
             id,
             owner,
             origin,
@@ -212,8 +212,8 @@ impl Inner {
         record.enable_rotation(DEFAULT_ROTATION_DAYS, now)?;
         let entry = KeyEntry::Live(Box::new(record));
         match self.vault.write(&key_name(&id), &entry, None).await {
-            Ok(_) | Err(KmsError::Store(StoreError::Conflict { .. })) => {}
-            Err(error) => return Err(error),
+            Err(error) if !error.is_conflict() => return Err(error),
+            _ => {}
         }
         match self.claim_alias(alias, &id).await {
             Ok(()) => Ok(id),

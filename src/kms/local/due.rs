@@ -16,7 +16,6 @@ use crate::client::blocking;
 use crate::kms::error::{KmsError, KmsResult};
 use crate::kms::key::{KeyEntry, KeyRecord};
 use crate::kms::state::Operation;
-use crate::kms::store::StoreError;
 use crate::kms::time::Timestamp;
 
 /// What [`run_due`](LocalKms::run_due) has done.
@@ -215,26 +214,19 @@ impl Inner {
                 let entry = KeyEntry::Live(record);
                 (entry, Done::Rotated(version), Operation::RotateKey)
             };
-            let written = match self.vault.write(&name, &entry, Some(&stored.stamp)).await {
-                Ok(stamp) => {
+            let previous = Some(&stored.stamp);
+            let written = self.keys.write(&self.vault, (id, &name), &entry, previous);
+            let written = match written.await {
+                Err(error) if error.is_conflict() => continue,
+                written => written.map(|stamp| {
                     let written = Loaded::new(id, entry, stamp, known.usage.clone());
                     self.keys.put(id, epoch, Arc::new(written));
-                    Ok(())
-                }
-                Err(KmsError::Store(StoreError::Conflict { .. })) => continue,
-                Err(error) => {
-                    // It may have been written all the same.
-                    self.keys.forget(id);
-                    Err(error)
-                }
+                }),
             };
             let call = Call::automatic(operation, &arn);
             self.settle(call, written)?;
             return Ok((arn, done));
         }
-        Err(KmsError::Busy {
-            name,
-            attempts: MAX_ATTEMPTS,
-        })
+        Err(KmsError::busy(&name, MAX_ATTEMPTS))
     }
 }

@@ -11,12 +11,11 @@
 use std::future::Future;
 use std::sync::Arc;
 
-use super::{Inner, Loaded, MAX_ATTEMPTS};
+use super::{Inner, Loaded, MAX_ATTEMPTS, not_found};
 use crate::context::EncryptionContext;
 use crate::kms::error::{KmsError, KmsResult};
 use crate::kms::key::{KeyEntry, KeyRecord};
 use crate::kms::state::{KeyState, Operation};
-use crate::kms::store::StoreError;
 use crate::kms::time::Timestamp;
 
 /// Who asks.
@@ -242,18 +241,14 @@ impl Inner {
         let name = super::key_name(&id);
         for _ in 0..MAX_ATTEMPTS {
             let epoch = self.keys.epoch(&self.vault, self.clock.elapsed()).await?;
-            let Some(loaded) = self.read_key_record(&id).await? else {
-                return Err(KmsError::NotFound {
-                    key: crate::kms::alias::shown(call.key),
-                });
-            };
-            let now = self.now();
+            let loaded = self.read_key_record(&id).await?;
             let Loaded {
                 entry,
                 stamp,
                 usage,
                 ..
-            } = loaded;
+            } = loaded.ok_or_else(|| not_found(call.key))?;
+            let now = self.now();
             let KeyEntry::Live(mut record) = entry else {
                 return Err(super::deleted(&entry));
             };
@@ -263,32 +258,19 @@ impl Inner {
                 Change::Write(value) => value,
             };
             let entry = KeyEntry::Live(record);
-            // Also when this future is dropped: it may be written all the same.
-            let forget = Forget(self, &id);
-            let written = self.vault.write(&name, &entry, Some(&stamp)).await;
-            drop(forget);
-            match written {
+            let written = self
+                .keys
+                .write(&self.vault, (&id, &name), &entry, Some(&stamp));
+            match written.await {
                 Ok(stamp) => {
                     let written = Loaded::new(&id, entry, stamp, usage);
                     self.keys.put(&id, epoch, Arc::new(written));
                     return Ok(value);
                 }
-                Err(KmsError::Store(StoreError::Conflict { .. })) => {}
+                Err(error) if error.is_conflict() => {}
                 Err(error) => return Err(error),
             }
         }
-        Err(KmsError::Busy {
-            name,
-            attempts: MAX_ATTEMPTS,
-        })
-    }
-}
-
-/// Forgets what was read of a key when it is dropped.
-struct Forget<'a>(&'a Inner, &'a str);
-
-impl Drop for Forget<'_> {
-    fn drop(&mut self) {
-        self.0.keys.forget(self.1);
+        Err(KmsError::busy(&name, MAX_ATTEMPTS))
     }
 }

@@ -14,7 +14,6 @@ use crate::crypto::{
 use crate::kms::error::{KmsError, KmsResult, RecordProblem};
 use crate::kms::secret::StoredSecret;
 use crate::kms::state::Operation;
-use crate::kms::store::StoreError;
 use crate::kms::time::Timestamp;
 
 const TOKEN_LENGTH: usize = 32;
@@ -134,14 +133,11 @@ impl Inner {
                         valid_until: valid_until.into(),
                     });
                 }
-                Err(KmsError::Store(StoreError::Conflict { .. })) => {}
+                Err(error) if error.is_conflict() => {}
                 Err(error) => return Err(error),
             }
         }
-        Err(KmsError::Busy {
-            name,
-            attempts: MAX_ATTEMPTS,
-        })
+        Err(KmsError::busy(&name, MAX_ATTEMPTS))
     }
 
     /// Deletes the private keys that can no longer be used.
@@ -162,7 +158,7 @@ impl Inner {
                     }
                     match self.vault.delete(name, &stored.stamp).await {
                         // Somebody asked for new ones just now.
-                        Err(KmsError::Store(StoreError::Conflict { .. })) => Ok(()),
+                        Err(error) if error.is_conflict() => Ok(()),
                         deleted => deleted,
                     }
                 };

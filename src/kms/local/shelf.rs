@@ -5,6 +5,8 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError, RwLock};
 use std::time::Duration;
 
+use serde::Serialize;
+
 use crate::kms::error::KmsResult;
 use crate::kms::store::ChangeToken;
 use crate::kms::vault::{Stamp, Vault};
@@ -103,6 +105,20 @@ impl<T: Stamped> Shelf<T> {
         }
     }
 
+    /// Writes a record, and forgets what was read of it whatever comes of that,
+    /// also if this future is dropped: it may be written all the same. What was
+    /// written is to be put here.
+    pub(super) async fn write(
+        &self,
+        vault: &Vault,
+        (name, record_name): (&str, &str),
+        value: &impl Serialize,
+        previous: Option<&Stamp>,
+    ) -> KmsResult<Stamp> {
+        let _forget = Forget(self, name);
+        vault.write(record_name, value, previous).await
+    }
+
     /// Forgets all records: this process has changed some of them otherwise.
     pub(super) fn forget_all(&self) {
         // What a slow reader puts there now belongs to an earlier epoch.
@@ -115,5 +131,14 @@ impl<T: Stamped> Shelf<T> {
     pub(super) fn forget(&self, name: &str) {
         let mut records = self.records.write().unwrap_or_else(PoisonError::into_inner);
         records.remove(name);
+    }
+}
+
+/// Forgets what was read of a record when it is dropped.
+struct Forget<'a, T: Stamped>(&'a Shelf<T>, &'a str);
+
+impl<T: Stamped> Drop for Forget<'_, T> {
+    fn drop(&mut self) {
+        self.0.forget(self.1);
     }
 }

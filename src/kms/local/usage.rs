@@ -256,7 +256,7 @@ impl Inner {
                     taken.counts.0.clear();
                     return Ok(());
                 }
-                Err(KmsError::Store(StoreError::Conflict { .. })) => {}
+                Err(error) if error.is_conflict() => {}
                 Err(error) => {
                     if let KmsError::Store(StoreError::Uncertain { .. }) = error {
                         // Counting twice would be worse than not at all.
@@ -266,10 +266,7 @@ impl Inner {
                 }
             }
         }
-        Err(KmsError::Busy {
-            name,
-            attempts: MAX_ATTEMPTS,
-        })
+        Err(KmsError::busy(&name, MAX_ATTEMPTS))
     }
 
     pub(super) async fn flush_all_usage(&self) -> KmsResult<()> {

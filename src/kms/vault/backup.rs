@@ -9,7 +9,7 @@ use super::record::{BIRTH_LENGTH, Bytes, check_schema, decode, encode, new_birth
 use super::seen::Generation;
 use super::{
     Loaded, MAX_ATTEMPTS, RootKey, Vault, busy, check_record_name, concerns_one_record,
-    is_conflict, next_generation,
+    next_generation,
 };
 use crate::crypto::{Entropy, constant_time_eq};
 use crate::kms::error::{KmsError, KmsResult, RecordProblem};
@@ -223,7 +223,7 @@ impl Vault {
                     self.seen.note(name, Generation { birth, number });
                     return Ok(Restored::Written);
                 }
-                Err(error) if is_conflict(&error) => {}
+                Err(error) if error.is_conflict() => {}
                 Err(error) => return Err(error),
             }
         }

@@ -161,7 +161,7 @@ impl Vault {
                     };
                     return Ok(Self::new(store, root, backend, true));
                 }
-                Err(error) if is_conflict(&error) => {
+                Err(error) if error.is_conflict() => {
                     let theirs = read_blob(&*store, ROOT).await?;
                     blob = Some(theirs.ok_or(error)?);
                 }
@@ -372,7 +372,7 @@ impl Vault {
             let content = root.content.next(root.content.store_keys.copy())?;
             let changed = self.write_root(&root, content, new.clone(), unlocked.clone());
             match changed.await {
-                Err(error) if is_conflict(&error) => {}
+                Err(error) if error.is_conflict() => {}
                 other => return other,
             }
         }
@@ -575,10 +575,6 @@ fn next_generation(generation: u64) -> KmsResult<u64> {
     })
 }
 
-fn is_conflict(error: &KmsError) -> bool {
-    matches!(error, KmsError::Store(StoreError::Conflict { .. }))
-}
-
 /// Whether this record does not open, and others may.
 fn concerns_one_record(error: &KmsError, name: &str) -> bool {
     match error {
@@ -595,10 +591,7 @@ fn conflict(name: &str) -> KmsError {
 }
 
 fn busy(name: &str) -> KmsError {
-    KmsError::Busy {
-        name: name.to_owned(),
-        attempts: MAX_ATTEMPTS,
-    }
+    KmsError::busy(name, MAX_ATTEMPTS)
 }
 
 fn missing_root() -> KmsError {

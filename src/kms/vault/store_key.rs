@@ -8,7 +8,7 @@
 //! open.
 
 use super::record::seal_record;
-use super::{MAX_ATTEMPTS, ROOT, Root, Vault, busy, concerns_one_record, is_conflict};
+use super::{MAX_ATTEMPTS, ROOT, Root, Vault, busy, concerns_one_record};
 use crate::crypto::{Entropy, SecretBytes, constant_time_eq};
 use crate::kms::error::{KmsError, KmsResult};
 use crate::kms::seal::{BACKING_KEY_LENGTH, SealingKey};
@@ -133,7 +133,7 @@ impl Vault {
             let content = root.content.next(store_keys)?;
             let (key, unlocked) = (root.key.clone(), root.unlocked.clone());
             match self.write_root(&root, content, key, unlocked).await {
-                Err(error) if is_conflict(&error) => {}
+                Err(error) if error.is_conflict() => {}
                 other => return other,
             }
         }
@@ -186,7 +186,7 @@ impl Vault {
         let expected = Expected::Version(&loaded.stamp.version);
         match self.put(name, &blob, expected, generation).await {
             Ok(_) => Ok(true),
-            Err(error) if is_conflict(&error) => Ok(false),
+            Err(error) if error.is_conflict() => Ok(false),
             Err(error) => Err(error),
         }
     }
