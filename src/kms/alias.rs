@@ -2,10 +2,10 @@
 
 use serde::{Deserialize, Serialize};
 
+use super::digest::{digest, hex};
 use super::error::{KmsError, KmsResult};
 use super::time::Timestamp;
 use crate::crypto::CryptoBackend;
-use crate::suite::HashAlgorithm;
 
 const PREFIX: &str = "alias/";
 /// Kept for services' keys.
@@ -58,14 +58,9 @@ pub(super) fn is_id(text: &str) -> bool {
 pub(super) fn id_from(mut bytes: [u8; 16], version: u8) -> String {
     bytes[6] = (bytes[6] & 0x0f) | (version << 4);
     bytes[8] = (bytes[8] & 0x3f) | 0x80;
-    let mut id = String::with_capacity(36);
-    for (place, byte) in bytes.into_iter().enumerate() {
-        if matches!(place, 4 | 6 | 8 | 10) {
-            id.push('-');
-        }
-        for digit in [byte >> 4, byte & 15] {
-            id.extend(char::from_digit(digit.into(), 16));
-        }
+    let mut id = hex(&bytes);
+    for place in [20, 16, 12, 8] {
+        id.insert(place, '-');
     }
     id
 }
@@ -74,31 +69,20 @@ pub(super) fn id_from(mut bytes: [u8; 16], version: u8) -> String {
 /// wherever it is made in this store, so that two processes that make it at
 /// once make one.
 pub(super) fn named_id(backend: &CryptoBackend, store_id: &str, name: &str) -> String {
-    let mut hasher = backend.hasher(HashAlgorithm::Sha256);
+    let mut named = Vec::new();
     for part in ["waxseal local-kms named key", store_id, name] {
-        hasher.update(&(part.len() as u64).to_be_bytes());
-        hasher.update(part.as_bytes());
+        named.extend_from_slice(&(part.len() as u64).to_be_bytes());
+        named.extend_from_slice(part.as_bytes());
     }
-    let digest = hasher.finish();
     let mut bytes = [0; 16];
-    bytes.copy_from_slice(&digest.as_ref()[..16]);
+    bytes.copy_from_slice(&digest(backend, &named)[..16]);
     id_from(bytes, 8)
 }
 
 /// The name of an alias's record: a hash, since an alias may hold what a
 /// record's name may not.
 pub(super) fn record_name(backend: &CryptoBackend, alias: &str) -> String {
-    let mut hasher = backend.hasher(HashAlgorithm::Sha256);
-    hasher.update(alias.as_bytes());
-    let digest = hasher.finish();
-    let mut name = String::with_capacity(8 + 64);
-    name.push_str("aliases/");
-    for byte in digest.as_ref() {
-        for digit in [byte >> 4, byte & 15] {
-            name.extend(char::from_digit(digit.into(), 16));
-        }
-    }
-    name
+    format!("aliases/{}", hex(&digest(backend, alias.as_bytes())))
 }
 
 /// The alias of a service's key.
@@ -162,6 +146,10 @@ mod tests {
     fn ids() {
         let id = id_from([0xff; 16], 4);
         assert_eq!(id, "ffffffff-ffff-4fff-bfff-ffffffffffff");
+        let zeros = id_from([0; 16], 4);
+        assert_eq!(zeros, "00000000-0000-4000-8000-000000000000");
+        let counted = std::array::from_fn(|index| index as u8);
+        assert_eq!(id_from(counted, 4), "00010203-0405-4607-8809-0a0b0c0d0e0f");
         assert!(is_id(&id));
         for wrong in [
             "",

@@ -6,6 +6,7 @@ use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
+use super::digest::hex;
 use super::error::{KmsError, KmsResult};
 use super::seal::{BACKING_KEY_LENGTH, SealingKey};
 use super::secret::StoredSecret;
@@ -158,7 +159,7 @@ impl Material {
 
 impl fmt::Display for MaterialId {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.0.iter().try_for_each(|byte| write!(f, "{byte:02x}"))
+        f.write_str(&hex(&self.0))
     }
 }
 

@@ -56,6 +56,7 @@
 //! newer generation of each record wins.
 
 mod alias;
+mod digest;
 mod error;
 mod key;
 mod keyring;

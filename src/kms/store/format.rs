@@ -17,10 +17,9 @@
 
 use super::{Blob, BlobVersion, MAX_NAME_LENGTH};
 use crate::crypto::CryptoBackend;
-use crate::suite::HashAlgorithm;
+use crate::kms::digest::{DIGEST_LENGTH as DIGEST, digest, hex};
 
 const MAGIC: &[u8; 8] = b"waxblob\x01";
-const DIGEST: usize = 32;
 const FIXED: usize = MAGIC.len() + 16 + 8 + DIGEST + 1;
 /// The shortest header.
 #[cfg(feature = "object-store")]
@@ -145,21 +144,4 @@ pub(super) fn version(bytes: &VersionBytes) -> BlobVersion {
 /// The version of a file whose header cannot be read: what it holds.
 pub(super) fn damaged_version(crypto: &CryptoBackend, file: &[u8]) -> BlobVersion {
     BlobVersion(format!("damaged-{}", hex(&digest(crypto, file))))
-}
-
-pub(super) fn digest(crypto: &CryptoBackend, bytes: &[u8]) -> [u8; DIGEST] {
-    let mut hasher = crypto.hasher(HashAlgorithm::Sha256);
-    hasher.update(bytes);
-    let mut digest = [0; DIGEST];
-    digest.copy_from_slice(hasher.finish().as_ref());
-    digest
-}
-
-pub(super) fn hex(bytes: &[u8]) -> String {
-    const DIGITS: &[u8; 16] = b"0123456789abcdef";
-    bytes
-        .iter()
-        .flat_map(|byte| [byte >> 4, byte & 15])
-        .map(|digit| DIGITS[usize::from(digit)] as char)
-        .collect()
 }

@@ -22,12 +22,11 @@ use super::root_key::{Locked, RootKey, Unlocked, Way};
 use crate::context::EncryptionContext;
 use crate::crypto::{CryptoBackend, SecretBytes};
 use crate::error::Error;
+use crate::kms::digest::{DIGEST_LENGTH, digest, hex};
 use crate::kms::error::{KmsError, KmsResult};
 use crate::provider::ProviderErrorKind;
-use crate::suite::HashAlgorithm;
 
 const FORMAT: u8 = 1;
-const DIGEST_LENGTH: usize = 32;
 
 /// What a message under a root key is for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -215,22 +214,4 @@ fn not_opened(way: &Way, error: Error) -> NotOpened {
         }
         _ => NotOpened::Damaged,
     }
-}
-
-fn digest(backend: &CryptoBackend, bytes: &[u8]) -> [u8; DIGEST_LENGTH] {
-    let mut hasher = backend.hasher(HashAlgorithm::Sha256);
-    hasher.update(bytes);
-    let mut digest = [0; DIGEST_LENGTH];
-    digest.copy_from_slice(hasher.finish().as_ref());
-    digest
-}
-
-/// Lower-case hexadecimal digits.
-pub(super) fn hex(bytes: &[u8]) -> String {
-    const DIGITS: &[u8; 16] = b"0123456789abcdef";
-    bytes
-        .iter()
-        .flat_map(|byte| [byte >> 4, byte & 15])
-        .map(|digit| char::from(DIGITS[usize::from(digit)]))
-        .collect()
 }

@@ -8,6 +8,7 @@ use super::record::{Bytes, decode, encode};
 use super::root_key::{RootKey, Unlocked};
 use super::store_key::StoreKeys;
 use crate::crypto::{CryptoBackend, Entropy};
+use crate::kms::alias::id_from;
 use crate::kms::error::{KmsError, KmsResult, RecordProblem};
 use crate::kms::store::{Blob, BlobVersion};
 
@@ -81,7 +82,7 @@ impl RootContent {
         let mut id = [0; 16];
         entropy.fill(&mut id)?;
         Ok(RootContent {
-            store_id: uuid_v4(id),
+            store_id: id_from(id, 4),
             generation: 1,
             store_keys: StoreKeys::new(&mut entropy)?,
         })
@@ -138,32 +139,9 @@ fn damaged() -> KmsError {
     KmsError::record(ROOT, RecordProblem::Damaged)
 }
 
-/// RFC 9562, 5.4, from 16 random bytes.
-fn uuid_v4(mut bytes: [u8; 16]) -> String {
-    bytes[6] = bytes[6] & 0x0f | 0x40;
-    bytes[8] = bytes[8] & 0x3f | 0x80;
-    let digits = envelope::hex(&bytes);
-    let mut id = String::with_capacity(36);
-    for (index, digit) in digits.chars().enumerate() {
-        if matches!(index, 8 | 12 | 16 | 20) {
-            id.push('-');
-        }
-        id.push(digit);
-    }
-    id
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn store_ids_are_uuids_of_version_4() {
-        assert_eq!(uuid_v4([0; 16]), "00000000-0000-4000-8000-000000000000");
-        assert_eq!(uuid_v4([255; 16]), "ffffffff-ffff-4fff-bfff-ffffffffffff");
-        let counted = std::array::from_fn(|index| index as u8);
-        assert_eq!(uuid_v4(counted), "00010203-0405-4607-8809-0a0b0c0d0e0f");
-    }
 
     #[test]
     fn what_the_root_holds_is_checked() {

@@ -18,8 +18,9 @@
 //! sees a slot of neither state, which differs from both, or the raised flag.
 
 use super::super::ChangeToken;
-use super::super::format::{VersionBytes, digest, hex};
+use super::super::format::VersionBytes;
 use crate::crypto::{CryptoBackend, RandomError, SecureRandom};
+use crate::kms::digest::{digest, hex};
 
 const MAGIC: &[u8; 15] = b"waxseal changes";
 const LOWERED: u8 = b'0';

@@ -38,7 +38,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use super::super::format::{self, Header, MAX_HEADER, VersionBytes, hex};
+use super::super::format::{self, Header, MAX_HEADER, VersionBytes};
 use super::super::{
     Blob, BlobEntry, BlobVersion, ChangeToken, Expected, StoreError, check_length, check_name,
 };
@@ -46,6 +46,7 @@ use super::changes::{self, Changes};
 use super::files::{Files, Kind, LockMode, OpenFile, SyncPoint};
 use super::lock::{Gate, Held, lock};
 use crate::crypto::CryptoBackend;
+use crate::kms::digest::hex;
 
 pub(super) struct Folder {
     pub(super) files: Box<dyn Files>,

@@ -5,11 +5,11 @@ use proptest::prelude::*;
 use super::provider::Remote;
 use super::*;
 use crate::crypto::Entropy;
+use crate::kms::digest::{digest, hex};
 use crate::kms::vault::envelope::{self, Content};
 use crate::kms::vault::passphrase::Derivation;
 use crate::kms::vault::record::encode;
 use crate::kms::vault::root_key::Way;
-use crate::suite::HashAlgorithm;
 
 const DAMAGED: RecordProblem = RecordProblem::Damaged;
 
@@ -39,9 +39,8 @@ fn with_digest(mut envelope: Vec<u8>) -> Vec<u8> {
     let Some(end) = envelope.len().checked_sub(32) else {
         return envelope;
     };
-    let mut hasher = CryptoBackend::default().hasher(HashAlgorithm::Sha256);
-    hasher.update(&envelope[..end]);
-    envelope[end..].copy_from_slice(hasher.finish().as_ref());
+    let digest = digest(&CryptoBackend::default(), &envelope[..end]);
+    envelope[end..].copy_from_slice(&digest);
     envelope
 }
 
@@ -114,9 +113,7 @@ fn with_way(blob: &[u8], way: &Way) -> Vec<u8> {
 }
 
 fn hex_digest(bytes: &[u8]) -> String {
-    let mut hasher = CryptoBackend::default().hasher(HashAlgorithm::Sha256);
-    hasher.update(bytes);
-    envelope::hex(hasher.finish().as_ref())
+    hex(&digest(&CryptoBackend::default(), bytes))
 }
 
 #[test]

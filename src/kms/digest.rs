@@ -1,0 +1,26 @@
+//! SHA-256, and hexadecimal digits.
+
+use crate::crypto::CryptoBackend;
+use crate::suite::HashAlgorithm;
+
+/// The length in bytes of a digest.
+pub(super) const DIGEST_LENGTH: usize = 32;
+
+/// SHA-256.
+pub(super) fn digest(backend: &CryptoBackend, bytes: &[u8]) -> [u8; DIGEST_LENGTH] {
+    let mut hasher = backend.hasher(HashAlgorithm::Sha256);
+    hasher.update(bytes);
+    let mut digest = [0; DIGEST_LENGTH];
+    digest.copy_from_slice(hasher.finish().as_ref());
+    digest
+}
+
+/// Hexadecimal digits, in lower case.
+pub(super) fn hex(bytes: &[u8]) -> String {
+    const DIGITS: &[u8; 16] = b"0123456789abcdef";
+    bytes
+        .iter()
+        .flat_map(|byte| [byte >> 4, byte & 15])
+        .map(|digit| char::from(DIGITS[usize::from(digit)]))
+        .collect()
+}
