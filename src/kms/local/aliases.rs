@@ -4,7 +4,6 @@ use std::sync::Arc;
 use std::time::SystemTime;
 
 use super::gate::Call;
-use super::manage::PAGE;
 use super::{Inner, Loaded, LoadedAlias, LocalKms, MAX_ATTEMPTS, not_found};
 use crate::kms::alias::{self, AliasRecord};
 use crate::kms::error::{KmsError, KmsResult, RecordProblem};
@@ -128,48 +127,41 @@ impl LocalKms {
 impl Inner {
     async fn list_aliases(&self, wanted: Option<&str>) -> KmsResult<AliasList> {
         let mut list = AliasList::default();
-        let mut last: Option<String> = None;
-        loop {
-            let names = self.vault.list("aliases/", last.as_deref(), PAGE).await?;
-            for name in &names {
-                let stored = match self.vault.read::<AliasRecord>(name).await {
-                    Ok(Some(stored)) => stored,
-                    Ok(None) => continue,
-                    Err(error @ KmsError::Record { .. }) => {
-                        list.damaged.push(error);
-                        continue;
-                    }
-                    Err(error) => return Err(error),
-                };
-                let record = stored.value;
-                if alias::record_name(&self.backend, &record.name) != *name {
-                    list.damaged
-                        .push(KmsError::record(name, RecordProblem::Damaged));
+        for name in &self.vault.names("aliases/").await? {
+            let stored = match self.vault.read::<AliasRecord>(name).await {
+                Ok(Some(stored)) => stored,
+                Ok(None) => continue,
+                Err(error @ KmsError::Record { .. }) => {
+                    list.damaged.push(error);
                     continue;
                 }
-                // Owned keys' names are nobody's business.
-                if !record.name.starts_with("alias/") {
-                    continue;
-                }
-                if let Some(target) = &record.target
-                    && wanted.is_none_or(|wanted| wanted == target)
-                    && self.is_alive(self.load(target).await)?
-                {
-                    list.aliases.push(Alias {
-                        key_arn: self.arn_of(target),
-                        created: record.created.into(),
-                        updated: record.updated.into(),
-                        name: record.name,
-                    });
-                }
+                Err(error) => return Err(error),
+            };
+            let record = stored.value;
+            if alias::record_name(&self.backend, &record.name) != *name {
+                list.damaged
+                    .push(KmsError::record(name, RecordProblem::Damaged));
+                continue;
             }
-            if names.len() < PAGE {
-                let names = |a: &Alias, b: &Alias| a.name.cmp(&b.name);
-                list.aliases.sort_unstable_by(names);
-                return Ok(list);
+            // Owned keys' names are nobody's business.
+            if !record.name.starts_with("alias/") {
+                continue;
             }
-            last = names.into_iter().next_back();
+            if let Some(target) = &record.target
+                && wanted.is_none_or(|wanted| wanted == target)
+                && self.is_alive(self.load(target).await)?
+            {
+                list.aliases.push(Alias {
+                    key_arn: self.arn_of(target),
+                    created: record.created.into(),
+                    updated: record.updated.into(),
+                    name: record.name,
+                });
+            }
         }
+        let names = |a: &Alias, b: &Alias| a.name.cmp(&b.name);
+        list.aliases.sort_unstable_by(names);
+        Ok(list)
     }
 
     /// Admits a call by what the store says now, and gives the key's id.

@@ -9,7 +9,6 @@ use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
 use super::import::parameters_name;
-use super::manage::PAGE;
 use super::usage::usage_name;
 use super::{Call, Inner, Loaded, LocalKms, MAX_ATTEMPTS, key_id, key_name};
 use crate::client::blocking;
@@ -65,25 +64,15 @@ impl LocalKms {
     /// part of the report.
     pub async fn run_due(&self) -> KmsResult<DueReport> {
         let mut report = DueReport::default();
-        let mut last: Option<String> = None;
-        loop {
-            let names = self.0.vault.list("keys/", last.as_deref(), PAGE).await?;
-            for name in &names {
-                let Some(id) = key_id(name) else {
-                    continue;
-                };
-                match self.0.run_key_due(id).await {
-                    Ok((_, Done::Nothing)) => {}
-                    Ok((arn, Done::Rotated(version))) => report.rotated.push((arn, version)),
-                    Ok((arn, Done::Expired)) => report.expired.push(arn),
-                    Ok((arn, Done::Deleted)) => report.deleted.push(arn),
-                    Err(error) => report.failed.push(error),
-                }
+        let names = self.0.vault.names("keys/").await?;
+        for id in names.iter().filter_map(|name| key_id(name)) {
+            match self.0.run_key_due(id).await {
+                Ok((_, Done::Nothing)) => {}
+                Ok((arn, Done::Rotated(version))) => report.rotated.push((arn, version)),
+                Ok((arn, Done::Expired)) => report.expired.push(arn),
+                Ok((arn, Done::Deleted)) => report.deleted.push(arn),
+                Err(error) => report.failed.push(error),
             }
-            if names.len() < PAGE {
-                break;
-            }
-            last = names.into_iter().next_back();
         }
         #[cfg(feature = "aws-lc-rs")]
         self.0.delete_expired_parameters(&mut report.failed).await?;

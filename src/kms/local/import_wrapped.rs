@@ -6,7 +6,6 @@ use serde::{Deserialize, Serialize};
 
 use super::gate::Call;
 use super::import::{ImportOptions, parameters_name};
-use super::manage::PAGE;
 use super::{Inner, LocalKms, MAX_ATTEMPTS};
 use crate::crypto::{
     SecretBytes, WrappingAlgorithm, WrappingKeyPair, WrappingKeySpec, constant_time_eq,
@@ -145,32 +144,25 @@ impl Inner {
         &self,
         failed: &mut Vec<KmsError>,
     ) -> KmsResult<()> {
-        let mut last: Option<String> = None;
-        loop {
-            let names = self.vault.list("imports/", last.as_deref(), PAGE).await?;
-            for name in &names {
-                let done = async {
-                    let Some(stored) = self.vault.read::<Parameters>(name).await? else {
-                        return Ok(());
-                    };
-                    if stored.value.valid_until > self.now() {
-                        return Ok(());
-                    }
-                    match self.vault.delete(name, &stored.stamp).await {
-                        // Somebody asked for new ones just now.
-                        Err(error) if error.is_conflict() => Ok(()),
-                        deleted => deleted,
-                    }
+        for name in &self.vault.names("imports/").await? {
+            let done = async {
+                let Some(stored) = self.vault.read::<Parameters>(name).await? else {
+                    return Ok(());
                 };
-                if let Err(error) = done.await {
-                    failed.push(error);
+                if stored.value.valid_until > self.now() {
+                    return Ok(());
                 }
+                match self.vault.delete(name, &stored.stamp).await {
+                    // Somebody asked for new ones just now.
+                    Err(error) if error.is_conflict() => Ok(()),
+                    deleted => deleted,
+                }
+            };
+            if let Err(error) = done.await {
+                failed.push(error);
             }
-            if names.len() < PAGE {
-                return Ok(());
-            }
-            last = names.into_iter().next_back();
         }
+        Ok(())
     }
 
     /// The id of the key that the material is for, and the material.

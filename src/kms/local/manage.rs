@@ -12,13 +12,11 @@ use crate::kms::key::{BackingKeyCause, DEFAULT_ROTATION_DAYS, DELETION_DAYS, Key
 use crate::kms::keyring::{BackingKeyInfo, Keyring};
 use crate::kms::state::Operation;
 use crate::kms::time::Timestamp;
+use crate::kms::vault::PAGE;
 
 /// A key that was used within so long before its deletion is scheduled is said
 /// to be in recent use.
 const RECENT_USE: Duration = Duration::from_secs(30 * 24 * 60 * 60);
-/// How many names are listed at once.
-pub(super) const PAGE: usize = 500;
-
 /// A part of the list of keys.
 #[derive(Debug, Default)]
 #[non_exhaustive]

@@ -106,7 +106,7 @@ impl Vault {
     ) -> KmsResult<Vec<u8>> {
         let unlocked = under.unlock_new(&self.backend)?;
         let mut records: Vec<(String, Loaded)> = Vec::new();
-        for name in self.all_names().await? {
+        for name in self.names("").await? {
             // One that is gone was deleted meanwhile.
             if let Some(loaded) = self.load(&name).await? {
                 let payload = loaded.plain.payload();

@@ -74,7 +74,7 @@ const ROOT: &str = "root";
 /// How often a change is tried that others make impossible.
 const MAX_ATTEMPTS: u32 = 16;
 /// How many names are listed at once.
-const PAGE: usize = 1000;
+pub(super) const PAGE: usize = 500;
 
 /// Whether a store is made where there is none.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -326,15 +326,17 @@ impl Vault {
         Ok(names.filter(|name| name != ROOT).take(limit).collect())
     }
 
-    async fn all_names(&self) -> KmsResult<Vec<String>> {
+    /// The names of all records with this prefix.
+    pub(super) async fn names(&self, prefix: &str) -> KmsResult<Vec<String>> {
         let mut names: Vec<String> = Vec::new();
         loop {
             let last = names.last().map(String::as_str);
-            let page = self.list("", last, PAGE).await?;
-            if page.is_empty() {
+            let page = self.list(prefix, last, PAGE).await?;
+            let is_last = page.len() < PAGE;
+            names.extend(page);
+            if is_last {
                 return Ok(names);
             }
-            names.extend(page);
         }
     }
 

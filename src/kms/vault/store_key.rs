@@ -151,7 +151,7 @@ impl Vault {
     pub(in crate::kms) async fn reseal(&self) -> KmsResult<u64> {
         self.reload().await?;
         let (mut resealed, mut problem) = (0, None);
-        for name in &self.all_names().await? {
+        for name in &self.names("").await? {
             match self.reseal_one(name).await {
                 Ok(done) => resealed += u64::from(done),
                 Err(error) if concerns_one_record(&error, name) => {
