@@ -189,7 +189,7 @@ const EVERY_SUITE: &[Suite] = &[
     Suite::NoKeyDerivation,
 ];
 
-const KINDS: [Kind; 10] = [
+const KINDS: [Kind; 11] = [
     ALIKE,
     Kind {
         name: "alike-every-suite",
@@ -217,6 +217,18 @@ const KINDS: [Kind; 10] = [
         differences: &[Difference::FirstInFirstOut],
         capacities: &[2, 3, 5, 8, 13, 21],
         suites: &[Suite::Unnamed],
+        ..ALIKE
+    },
+    // Among what is evicted is much that has expired, and was used until then.
+    Kind {
+        name: "expired-first",
+        differences: &[Difference::FirstInFirstOut],
+        capacities: &[6, 8, 10, 12],
+        tenants: 8,
+        max_ages: &[1, 2, 4],
+        max_messages: &[None],
+        suites: &[Suite::Unnamed],
+        decrypts: 2,
         ..ALIKE
     },
     Kind {
