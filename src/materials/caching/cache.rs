@@ -63,7 +63,7 @@ type OnEvent = dyn Fn(&CacheEvent<'_>) + Send + Sync;
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
 #[derive(Clone)]
-pub struct DataKeyCache(Arc<Shared>);
+pub struct DataKeyCache(pub(super) Arc<Shared>);
 
 pub(super) struct Shared {
     capacity: usize,

@@ -12,6 +12,8 @@
 
 mod cache;
 mod flight;
+#[cfg(feature = "kms")]
+mod follow;
 mod id;
 mod limits;
 mod report;
