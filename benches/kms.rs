@@ -2,7 +2,6 @@
 //! the primitives that this takes; with many backing keys, many keys and two
 //! threads; and opening a folder of 10,000 keys.
 
-use std::sync::Barrier;
 use std::time::{Duration, Instant};
 
 use aes_gcm::aead::array::Array;
@@ -14,7 +13,7 @@ use waxseal::kms::store::DirectoryStore;
 use waxseal::kms::{CreateKey, DataKeySpec, GeneratedKey, LocalKms, RootKey};
 use waxseal::{EncryptionContext, SecretBytes};
 use waxseal_bench::bare::{self, IV_LENGTH, TAG_LENGTH};
-use waxseal_bench::{Contender, Goal, Session, Spread};
+use waxseal_bench::{Contender, Goal, Session, Spread, gains};
 
 const MANY_BACKING_KEYS: usize = 1_000;
 const MANY_KEYS: usize = 10_000;
@@ -130,14 +129,14 @@ fn floor(
         Contender::new("floor", |(): &mut ()| bare.generate()),
         Contender::new("LocalKms", |(): &mut ()| generate(kms, key, context)),
     ];
-    compare(session, &name, &mut contenders, GOAL);
+    session.compare(&name, &mut contenders, GOAL);
 
     let name = format!("unwrap a data key/{context_name}");
     let mut contenders = [
         Contender::new("floor", |(): &mut ()| bare.open(&salt, &wrapped, tag)),
         Contender::new("LocalKms", |(): &mut ()| decrypt(kms, &sealed, context)),
     ];
-    compare(session, &name, &mut contenders, GOAL);
+    session.compare(&name, &mut contenders, GOAL);
 }
 
 fn backing_keys(session: &mut Session, kms: &LocalKms, one: &str, context: &EncryptionContext) {
@@ -152,7 +151,7 @@ fn backing_keys(session: &mut Session, kms: &LocalKms, one: &str, context: &Encr
         }),
     ];
     let goal = Goal::AtMost(1.1);
-    compare(session, "wrap/backing keys", &mut contenders, goal);
+    session.compare("wrap/backing keys", &mut contenders, goal);
 }
 
 fn keys(session: &mut Session, kms: &LocalKms, one: &str, context: &EncryptionContext) {
@@ -175,27 +174,7 @@ fn keys(session: &mut Session, kms: &LocalKms, one: &str, context: &EncryptionCo
         }),
     ];
     let goal = Goal::AtMost(1.25);
-    compare(session, "wrap/keys", &mut contenders, goal);
-}
-
-/// Prints each contender after the first against the first.
-fn compare(session: &mut Session, name: &str, contenders: &mut [Contender<'_, ()>], goal: Goal) {
-    if let Some(measured) = session.measure(name, &mut (), contenders) {
-        println!("{name}");
-        for (index, contender) in contenders.iter().enumerate().skip(1) {
-            let ratio = measured.ratio(index, 0);
-            println!(
-                "  {} {:.0} ns, {} {:.0} ns, ratio {ratio}, {}",
-                contender.name(),
-                measured.time(index),
-                contenders[0].name(),
-                measured.time(0),
-                goal.verdict(ratio)
-            );
-        }
-        println!();
-    }
-    session.register(name, &mut (), contenders);
+    session.compare("wrap/keys", &mut contenders, goal);
 }
 
 /// How much more two threads do than one, of wraps under one key, and of the
@@ -207,46 +186,12 @@ fn threads(session: &Session, kms: &LocalKms, key: &str, context: &EncryptionCon
         return;
     }
     let bare = Bare::new(key, context);
-    let of_bare = || gain(CALLS, || bare.generate());
-    let of_kms = || gain(CALLS, || generate(kms, key, context));
-    let mut rounds: Vec<(f64, f64)> = Vec::new();
-    for _ in 0..11 {
-        rounds.push((of_kms(), of_bare()));
-    }
-    let ratio = Spread::of(rounds.iter().map(|(kms, bare)| kms / bare).collect());
-    let kms = Spread::of(rounds.iter().map(|(kms, _)| *kms).collect());
-    let bare = Spread::of(rounds.iter().map(|(_, bare)| *bare).collect());
-    println!("{NAME}, on one key");
-    println!("  gain of LocalKms {kms}");
-    println!("  gain of the bare primitives {bare}");
-    println!("  ratio {ratio}, {}\n", Goal::AtLeast(0.9).verdict(ratio));
-}
-
-/// The throughput of two threads over that of one.
-fn gain<T>(calls: u32, run: impl Fn() -> T + Sync) -> f64 {
-    let timed = |threads: usize| {
-        let barrier = Barrier::new(threads);
-        std::thread::scope(|scope| {
-            let workers: Vec<_> = (0..threads)
-                .map(|_| {
-                    scope.spawn(|| {
-                        barrier.wait();
-                        let start = Instant::now();
-                        for _ in 0..calls {
-                            std::hint::black_box(run());
-                        }
-                        start.elapsed()
-                    })
-                })
-                .collect();
-            let times = workers
-                .into_iter()
-                .map(|worker| worker.join().expect("ends"));
-            times.max().unwrap_or_default()
-        })
-    };
-    let (one, two) = (timed(1), timed(2));
-    2.0 * one.as_secs_f64() / two.as_secs_f64()
+    gains(
+        NAME,
+        CALLS,
+        |_, _| bare.generate(),
+        &[("on one key", &|_, _| drop(generate(kms, key, context)))],
+    );
 }
 
 /// Opens a folder of 10,000 keys that this process has not touched and the page

@@ -11,7 +11,7 @@ pub type Result<T, E = Error> = std::result::Result<T, E>;
 /// *message* (damaged, made by something else, or an attack), or the *provider*
 /// of the keys. An error names keys of the context, never their values, and
 /// never depends on secret bytes.
-#[derive(Debug, thiserror::Error)]
+#[derive(Clone, Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum Error {
     /// Caller: the encryption context is too long. Keep long data elsewhere
@@ -84,6 +84,13 @@ pub enum Error {
     /// Caller: the frame length is 0.
     #[error("a frame length must be from 1 to 4294967295 bytes")]
     InvalidFrameLength,
+    /// Caller: a limit of the data-key cache cannot be; see
+    /// [`Caching`](crate::Caching).
+    #[error("{setting}")]
+    InvalidCacheSetting {
+        /// Which, and what it may be.
+        setting: &'static str,
+    },
     /// Caller: the message would need more than 4,294,967,295 frames. Choose
     /// longer frames.
     #[error("a message has at most 4294967295 frames; choose longer frames")]

@@ -25,6 +25,7 @@
 //! | stream | [`blocking`] (`Read`, `Write`), `tokio_io` (feature `tokio`), [`Encryptor`] and [`Decryptor`] (no I/O) |
 //! | look at a message without a key | [`inspect`] |
 //! | choose a suite, a policy, limits | [`ClientBuilder`] |
+//! | ask the provider less often | [`DataKeyCache`], [`Caching`] |
 //! | hold keys | [`RawAesProvider`], [`MultiProvider`], or your own [`KeyProvider`] |
 //! | have keys managed: rotated, disabled, deleted | the embedded KMS, [`kms::LocalKms`] |
 //! | know what went wrong | [`Error`] |
@@ -68,7 +69,6 @@
 #![cfg_attr(docsrs, feature(doc_cfg))]
 
 mod client;
-#[cfg(any(feature = "kms", feature = "test-util"))]
 mod clock;
 mod context;
 mod crypto;
@@ -80,6 +80,7 @@ mod materials;
 mod message;
 mod provider;
 mod suite;
+mod sync;
 #[cfg(feature = "test-util")]
 #[cfg_attr(docsrs, doc(cfg(feature = "test-util")))]
 pub mod test_util;
@@ -92,12 +93,14 @@ pub use client::{
     Authenticated, Client, ClientBuilder, ContentLayout, Decrypted, DecryptionDetails, Decryptor,
     Encryptor, PreparedEncryption, ReleaseMode, Unverified, UnverifiedHeader, blocking, inspect,
 };
-#[cfg(any(feature = "kms", feature = "test-util"))]
-#[cfg_attr(docsrs, doc(cfg(any(feature = "kms", feature = "test-util"))))]
 pub use clock::{Clock, SystemClock};
 pub use context::{ContextIter, EncryptionContext};
 pub use crypto::{CryptoBackend, RandomError, SecretBytes, SecureRandom};
 pub use error::{Error, FormatError, MaterialsError, Result};
+pub use materials::caching::{
+    BackgroundTask, CacheEvent, CacheEvictions, CacheOutcome, CacheStatistics, Caching,
+    DataKeyCache, DataKeyCacheBuilder,
+};
 pub use message::EncryptedDataKey;
 #[cfg(feature = "kms")]
 #[cfg_attr(docsrs, doc(cfg(feature = "kms")))]

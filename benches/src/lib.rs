@@ -12,6 +12,7 @@ pub mod bare;
 
 use std::fmt;
 use std::hint::black_box;
+use std::sync::Barrier;
 use std::time::{Duration, Instant};
 
 use criterion::Criterion;
@@ -168,6 +169,27 @@ impl Session {
         Some(Measured { nanoseconds })
     }
 
+    /// Measures the contenders, prints each after the first against the first,
+    /// and registers them.
+    pub fn compare(&mut self, name: &str, contenders: &mut [Contender<'_, ()>], goal: Goal) {
+        if let Some(measured) = self.measure(name, &mut (), contenders) {
+            println!("{name}");
+            for (index, contender) in contenders.iter().enumerate().skip(1) {
+                let ratio = measured.ratio(index, 0);
+                println!(
+                    "  {} {:.0} ns, {} {:.0} ns, ratio {ratio}, {}",
+                    contender.name(),
+                    measured.time(index),
+                    contenders[0].name(),
+                    measured.time(0),
+                    goal.verdict(ratio)
+                );
+            }
+            println!();
+        }
+        self.register(name, &mut (), contenders);
+    }
+
     /// Registers the contenders with Criterion, for absolute times and for
     /// comparing two commits.
     pub fn register<S>(&mut self, name: &str, shared: &mut S, contenders: &mut [Contender<'_, S>]) {
@@ -184,6 +206,63 @@ impl Session {
     pub fn finish(self) {
         self.criterion.final_summary();
     }
+}
+
+/// A run's thread and its number on it.
+type ThreadRun<'a> = &'a (dyn Fn(usize, u32) + Sync);
+
+/// How much more two threads do than one, of each of these, against the gain of
+/// the bare primitives. By the time that goes by, so that the machine must be
+/// quiet.
+pub fn gains<T>(
+    name: &str,
+    calls: u32,
+    bare: impl Fn(usize, u32) -> T + Sync,
+    contenders: &[(&str, ThreadRun<'_>)],
+) {
+    let bare = |thread, call| drop(black_box(bare(thread, call)));
+    for (what, run) in contenders {
+        let rounds: Vec<(f64, f64)> = (0..11)
+            .map(|_| (gain(calls, run), gain(calls, &bare)))
+            .collect();
+        let spread = |pick: fn(&(f64, f64)) -> f64| Spread::of(rounds.iter().map(pick).collect());
+        let ratio = spread(|(run, bare)| run / bare);
+        println!("{name}, {what}");
+        println!("  gain {}", spread(|(run, _)| *run));
+        println!(
+            "  gain of the bare primitives {}",
+            spread(|(_, bare)| *bare)
+        );
+        println!("  ratio {ratio}, {}\n", Goal::AtLeast(0.9).verdict(ratio));
+    }
+}
+
+/// The throughput of two threads over that of one.
+fn gain(calls: u32, run: ThreadRun<'_>) -> f64 {
+    let timed = |threads: usize| {
+        let barrier = Barrier::new(threads);
+        std::thread::scope(|scope| {
+            let workers: Vec<_> = (0..threads)
+                .map(|thread| {
+                    let barrier = &barrier;
+                    scope.spawn(move || {
+                        barrier.wait();
+                        let start = Instant::now();
+                        for call in 0..calls {
+                            run(thread, call);
+                        }
+                        start.elapsed()
+                    })
+                })
+                .collect();
+            let times = workers
+                .into_iter()
+                .map(|worker| worker.join().expect("ends"));
+            times.max().unwrap_or_default()
+        })
+    };
+    let (one, two) = (timed(1), timed(2));
+    2.0 * one.as_secs_f64() / two.as_secs_f64()
 }
 
 /// This thread's processor time.

@@ -22,6 +22,7 @@ use super::{
 };
 use crate::context::EncryptionContext;
 use crate::error::Result;
+use crate::materials::Caller;
 use crate::provider::KeyProvider;
 
 /// Encrypts and decrypts messages with a key provider, as
@@ -44,7 +45,10 @@ pub struct Client(crate::Client);
 
 impl From<crate::Client> for Client {
     fn from(client: crate::Client) -> Self {
-        Client(client)
+        Client(crate::Client {
+            caller: Caller::Blocking,
+            ..client
+        })
     }
 }
 
@@ -52,13 +56,18 @@ impl Client {
     /// A client with the default settings: see
     /// [`Client::new`](crate::Client::new).
     pub fn new(provider: impl KeyProvider + 'static) -> Self {
-        Client(crate::Client::new(provider))
+        crate::Client::new(provider).into()
     }
 
     /// Starts a client with other settings; turn what comes out of it into
     /// this one with [`blocking`](crate::Client::blocking).
     pub fn builder(provider: impl KeyProvider + 'static) -> ClientBuilder {
         crate::Client::builder(provider)
+    }
+
+    /// See [`Client::cache_partition`](crate::Client::cache_partition).
+    pub fn cache_partition(&self) -> Option<&str> {
+        self.0.cache_partition()
     }
 
     /// See [`Client::encrypt`](crate::Client::encrypt).

@@ -6,8 +6,9 @@ use super::settings::Settings;
 use super::{Client, Inner};
 use crate::crypto::CryptoBackend;
 use crate::error::Result;
-use crate::materials::DefaultMaterialsManager;
-use crate::provider::KeyProvider;
+use crate::materials::caching::{Caching, CachingMaterialsManager};
+use crate::materials::{Caller, DefaultMaterialsManager, MaterialsManager};
+use crate::provider::{KeyProvider, ProviderIdentity};
 use crate::suite::{AlgorithmSuite, CommitmentPolicy};
 
 /// Builds a [`Client`]; made by [`Client::builder`].
@@ -27,6 +28,7 @@ use crate::suite::{AlgorithmSuite, CommitmentPolicy};
 pub struct ClientBuilder {
     provider: Arc<dyn KeyProvider>,
     settings: Settings,
+    caching: Option<Caching>,
 }
 
 impl ClientBuilder {
@@ -34,6 +36,7 @@ impl ClientBuilder {
         ClientBuilder {
             provider,
             settings: Settings::default(),
+            caching: None,
         }
     }
 
@@ -145,30 +148,62 @@ impl ClientBuilder {
         self
     }
 
+    /// Puts a data-key cache before the provider: one data key then serves
+    /// several messages of the same context, and only getting a new one costs
+    /// a call. Off by default.
+    pub fn caching(mut self, caching: Caching) -> Self {
+        self.caching = Some(caching);
+        self
+    }
+
     /// The client.
     ///
     /// # Errors
     /// [`Error::InvalidFrameLength`](crate::Error::InvalidFrameLength) for a
-    /// frame length of 0, and
+    /// frame length of 0,
     /// [`Error::ReservedContextKey`](crate::Error::ReservedContextKey) for a
-    /// required key that starts with `aws-crypto-`.
-    pub fn build(self) -> Result<Client> {
+    /// required key that starts with `aws-crypto-`,
+    /// [`Error::InvalidCacheSetting`](crate::Error::InvalidCacheSetting) for a
+    /// limit of the cache's that cannot be, and
+    /// [`Error::Random`](crate::Error::Random) where its partition needs
+    /// randomness.
+    pub fn build(mut self) -> Result<Client> {
         self.settings.check()?;
-        Ok(self.build_checked())
+        let Some(caching) = self.caching.take() else {
+            return Ok(self.build_checked());
+        };
+        let (provider, manager) = self.manager();
+        let backend = self.settings.backend.clone();
+        let manager = CachingMaterialsManager::new(caching, manager, provider.clone(), backend)?;
+        Ok(client(self.settings, Box::new(manager), provider))
     }
 
+    /// With settings that were checked, and no cache.
     pub(super) fn build_checked(self) -> Client {
-        let ClientBuilder { provider, settings } = self;
-        let identity = provider.identity();
-        let manager = DefaultMaterialsManager::new(provider, settings.backend.clone());
-        let manager = Box::new(manager);
-        Client {
-            inner: Arc::new(Inner {
-                settings,
-                manager,
-                provider: identity,
-            }),
-        }
+        let (provider, manager) = self.manager();
+        client(self.settings, Box::new(manager), provider)
+    }
+
+    fn manager(&self) -> (ProviderIdentity, DefaultMaterialsManager) {
+        let backend = self.settings.backend.clone();
+        let manager = DefaultMaterialsManager::new(self.provider.clone(), backend);
+        (self.provider.identity(), manager)
+    }
+}
+
+fn client(
+    settings: Settings,
+    manager: Box<dyn MaterialsManager>,
+    provider: ProviderIdentity,
+) -> Client {
+    let inner = Inner {
+        settings,
+        manager,
+        provider,
+    };
+    Client {
+        inner: Arc::new(inner),
+        caller: Caller::Async,
     }
 }
 
@@ -177,6 +212,7 @@ impl std::fmt::Debug for ClientBuilder {
         f.debug_struct("ClientBuilder")
             .field("provider", &self.provider.identity())
             .field("settings", &self.settings)
+            .field("caching", &self.caching)
             .finish()
     }
 }

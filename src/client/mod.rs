@@ -28,8 +28,9 @@ pub use stream::{Authenticated, Decryptor, Encryptor, ReleaseMode, Unverified};
 use crate::context::EncryptionContext;
 use crate::crypto::Entropy;
 use crate::error::{Error, Result};
+use crate::materials::caching::CacheOutcome;
 use crate::materials::{
-    DecryptionMaterials, DecryptionRequest, EncryptionRequest, MaterialsManager,
+    Caller, DecryptionMaterials, DecryptionRequest, EncryptionRequest, MaterialsManager, Obtained,
     check_encryption_context,
 };
 use crate::message::{EncryptedDataKey, Header, HeaderParser, MessageId, ReadError};
@@ -68,6 +69,7 @@ use settings::Settings;
 #[derive(Clone)]
 pub struct Client {
     inner: Arc<Inner>,
+    caller: Caller,
 }
 
 struct Inner {
@@ -88,6 +90,12 @@ impl Client {
     /// `Arc<dyn KeyProvider>`.
     pub fn builder(provider: impl KeyProvider + 'static) -> ClientBuilder {
         ClientBuilder::new(Arc::new(provider))
+    }
+
+    /// The partition of its data-key cache, where it has one: to evict it
+    /// ([`DataKeyCache::evict_partition`](crate::DataKeyCache::evict_partition)).
+    pub fn cache_partition(&self) -> Option<&str> {
+        self.inner.manager.partition()
     }
 
     /// The same client without async.
@@ -144,23 +152,27 @@ impl Client {
         }
         // A message id, a data key and a nonce to wrap it with: one call.
         let message_id = MessageId::zeroed(suite);
-        let expected = message_id.as_ref().len() + suite.data_key_length() + 12;
+        let expected = message_id.as_ref().len() + self.inner.manager.entropy(suite);
         let mut entropy = Entropy::draw(settings.backend.random(), expected)?;
         let request = EncryptionRequest {
             suite,
+            suite_is_named: settings.suite_is_named(),
             context,
             required: &settings.required_context_keys,
             policy: settings.policy,
+            caller: self.caller,
             plaintext_bound,
             entropy: &mut entropy,
         };
-        let materials = self.inner.manager.encryption_materials(request).await?;
+        let obtained = self.inner.manager.encryption_materials(request).await?;
+        let Obtained { materials, cache } = obtained;
         let (sealer, header) = Sealer::start(settings, suite, materials, message_id, &mut entropy)?;
         Ok(PreparedEncryption {
             suite,
             frame_length: settings.frame_length,
             max_buffered: settings.max_buffered,
             plaintext_bound,
+            cache,
             sealer,
             header,
         })
@@ -200,8 +212,8 @@ impl Client {
     /// bytes after the message are [`Error::TrailingBytes`].
     pub async fn decrypt(&self, message: &[u8], context: &EncryptionContext) -> Result<Decrypted> {
         let header = self.read_header(message)?;
-        let materials = self.decryption_materials(&header, context).await?;
-        let (mut decrypted, rest) = self.open_to_vec(message, header, materials)?;
+        let obtained = self.decryption_materials(&header, context).await?;
+        let (mut decrypted, rest) = self.open_to_vec(message, header, obtained)?;
         if !rest.is_empty() {
             decrypted.plaintext.retreat(0);
             return Err(Error::TrailingBytes);
@@ -220,8 +232,8 @@ impl Client {
         context: &EncryptionContext,
     ) -> Result<(Decrypted, &'m [u8])> {
         let header = self.read_header(input)?;
-        let materials = self.decryption_materials(&header, context).await?;
-        self.open_to_vec(input, header, materials)
+        let obtained = self.decryption_materials(&header, context).await?;
+        self.open_to_vec(input, header, obtained)
     }
 
     /// Decrypts one whole message into the caller's buffer, and returns the
@@ -237,8 +249,8 @@ impl Client {
         out: &mut [u8],
     ) -> Result<(usize, DecryptionDetails)> {
         let header = self.read_header(message)?;
-        let materials = self.decryption_materials(&header, context).await?;
-        let (mut opener, body) = self.start_whole(message, &header, &materials)?;
+        let obtained = self.decryption_materials(&header, context).await?;
+        let (mut opener, body) = self.start_whole(message, &header, &obtained.materials)?;
         let mut buffer = Buffer::new(out);
         let consumed = opener
             .open_all(body, &mut buffer)
@@ -247,7 +259,7 @@ impl Client {
             buffer.retreat(0);
             return Err(Error::TrailingBytes);
         }
-        Ok((buffer.length(), DecryptionDetails::new(header, materials)))
+        Ok((buffer.length(), DecryptionDetails::new(header, obtained)))
     }
 
     fn read_header(&self, input: &[u8]) -> Result<Header> {
@@ -260,15 +272,15 @@ impl Client {
         &self,
         input: &'m [u8],
         header: Header,
-        materials: DecryptionMaterials,
+        obtained: Obtained<DecryptionMaterials>,
     ) -> Result<(Decrypted, &'m [u8])> {
-        let (mut opener, body) = self.start_whole(input, &header, &materials)?;
+        let (mut opener, body) = self.start_whole(input, &header, &obtained.materials)?;
         // Exactly, and not by what may follow this message.
         let mut plaintext = Vec::with_capacity(opener.plaintext_length(body));
         let consumed = opener
             .open_all(body, &mut plaintext)
             .inspect_err(|_| plaintext.retreat(0))?;
-        let details = DecryptionDetails::new(header, materials);
+        let details = DecryptionDetails::new(header, obtained);
         Ok((Decrypted { plaintext, details }, &body[consumed..]))
     }
 
@@ -293,7 +305,7 @@ impl Client {
         &self,
         header: &Header,
         expected: &EncryptionContext,
-    ) -> Result<DecryptionMaterials> {
+    ) -> Result<Obtained<DecryptionMaterials>> {
         let settings = &self.inner.settings;
         settings.check_suite_for_decrypt(header.suite)?;
         let request = DecryptionRequest {
@@ -303,6 +315,7 @@ impl Client {
             required: &settings.required_context_keys,
             edks: &header.edks,
             policy: settings.policy,
+            caller: self.caller,
         };
         self.inner.manager.decryption_materials(request).await
     }
@@ -332,6 +345,7 @@ pub struct PreparedEncryption {
     frame_length: u32,
     max_buffered: usize,
     plaintext_bound: Option<u64>,
+    cache: Option<CacheOutcome>,
     sealer: Sealer,
     header: Vec<u8>,
 }
@@ -344,6 +358,11 @@ impl PreparedEncryption {
     pub fn message_length(&self, plaintext_length: u64) -> Result<u64> {
         let body = seal::body_length(self.suite, self.frame_length, plaintext_length)?;
         Ok(self.header.len() as u64 + body)
+    }
+
+    /// Where the data key came from; `None` for a client without a cache.
+    pub fn cache_outcome(&self) -> Option<CacheOutcome> {
+        self.cache
     }
 
     /// Encrypts into one message.
@@ -433,11 +452,14 @@ pub struct DecryptionDetails {
     pub encrypted_data_key: EncryptedDataKey,
     /// Which of the message's encrypted data keys it is, from 0.
     pub encrypted_data_key_index: usize,
+    /// Where the data key came from; `None` for a client without a cache.
+    pub cache_outcome: Option<CacheOutcome>,
     message_id: MessageId,
 }
 
 impl DecryptionDetails {
-    fn new(header: Header, materials: DecryptionMaterials) -> Self {
+    fn new(header: Header, obtained: Obtained<DecryptionMaterials>) -> Self {
+        let Obtained { materials, cache } = obtained;
         let mut edks = header.edks;
         let mut context = header.context;
         context.extend(&materials.bound_context);
@@ -450,6 +472,7 @@ impl DecryptionDetails {
             // The manager has checked the index.
             encrypted_data_key: edks.swap_remove(materials.index),
             encrypted_data_key_index: materials.index,
+            cache_outcome: cache,
             message_id: header.message_id,
         }
     }

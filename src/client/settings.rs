@@ -44,6 +44,11 @@ impl Default for Settings {
 }
 
 impl Settings {
+    /// Whether the caller chose the suite, or the policy does.
+    pub(super) fn suite_is_named(&self) -> bool {
+        self.suite.is_some()
+    }
+
     /// The suite of the messages that are written.
     pub(super) fn suite(&self) -> Result<AlgorithmSuite> {
         let signed = self.signed || self.require_signed;

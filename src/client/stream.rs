@@ -307,16 +307,23 @@ impl<M: ReleaseMode> Decryptor<M> {
         if settings.refuse_signed_streams && suite.is_signed() {
             return Err(Error::SignedStreamRefused { suite });
         }
-        let materials = self
+        let obtained = self
             .client
             .decryption_materials(&header, &self.expected)
             .await?;
         let raw = bytes.get(..header.length).ok_or(Error::Truncated)?;
         let (release, max_buffered) = (M::RELEASE, settings.max_buffered);
-        let opener = Opener::start(settings, &header, raw, &materials, release, max_buffered)?;
+        let opener = Opener::start(
+            settings,
+            &header,
+            raw,
+            &obtained.materials,
+            release,
+            max_buffered,
+        )?;
         let length = header.length;
         let unverified = UnverifiedHeader::of(&header);
-        let details = DecryptionDetails::new(header, materials);
+        let details = DecryptionDetails::new(header, obtained);
         Ok((
             Box::new(Body {
                 opener,

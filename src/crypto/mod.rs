@@ -5,6 +5,7 @@
 //! each primitive can come from where it is fastest, and cargo features only
 //! add. Nothing above this room knows which one runs.
 
+mod fingerprint;
 mod random;
 #[cfg(feature = "aws-lc-rs")]
 mod rsa;
@@ -18,6 +19,7 @@ mod wycheproof;
 use std::fmt;
 use std::sync::Arc;
 
+pub(crate) use fingerprint::Fingerprint;
 pub(crate) use random::Entropy;
 pub use random::{RandomError, SecureRandom};
 #[cfg(feature = "aws-lc-rs")]

@@ -11,7 +11,7 @@ use base64::engine::general_purpose::STANDARD;
 
 use super::{
     DecryptionMaterials, DecryptionRequest, EncryptionMaterials, EncryptionParts,
-    EncryptionRequest, MaterialsFuture, MaterialsManager,
+    EncryptionRequest, MaterialsFuture, MaterialsManager, Obtained,
 };
 use crate::context::{EncryptionContext, PUBLIC_KEY};
 use crate::crypto::{CryptoBackend, SecretBytes, VerifyingKey};
@@ -102,7 +102,7 @@ impl DefaultMaterialsManager {
         Ok(DecryptionMaterials {
             suite,
             bound_context: bound_only,
-            data_key: unwrapped.data_key,
+            data_key: Arc::new(unwrapped.data_key),
             verifying_key,
             index: unwrapped.index,
             provider: unwrapped.provider,
@@ -145,7 +145,7 @@ pub(crate) fn check_encryption_context(
 
 /// Holds what the caller expects against what the message stores, and gives
 /// the pairs that the message is bound to without storing them.
-fn bound_only(request: &DecryptionRequest<'_>) -> Result<EncryptionContext> {
+pub(crate) fn bound_only(request: &DecryptionRequest<'_>) -> Result<EncryptionContext> {
     let (stored, expected) = (request.stored, request.expected);
     for key in request.required {
         if stored.contains_key(key) {
@@ -189,18 +189,30 @@ fn check_data_key(suite: AlgorithmSuite, data_key: &SecretBytes) -> Result<()> {
     }
 }
 
+fn uncached<T>(materials: T) -> Obtained<T> {
+    Obtained {
+        materials,
+        cache: None,
+    }
+}
+
 impl MaterialsManager for DefaultMaterialsManager {
     fn encryption_materials<'a>(
         &'a self,
         request: EncryptionRequest<'a>,
     ) -> MaterialsFuture<'a, EncryptionMaterials> {
-        Box::pin(self.encrypt(request))
+        Box::pin(async move { Ok(uncached(self.encrypt(request).await?)) })
     }
 
     fn decryption_materials<'a>(
         &'a self,
         request: DecryptionRequest<'a>,
     ) -> MaterialsFuture<'a, DecryptionMaterials> {
-        Box::pin(self.decrypt(request))
+        Box::pin(async move { Ok(uncached(self.decrypt(request).await?)) })
+    }
+
+    /// A data key, and a nonce to wrap it with.
+    fn entropy(&self, suite: AlgorithmSuite) -> usize {
+        suite.data_key_length() + 12
     }
 }

@@ -4,6 +4,7 @@
 //! Specification: framework/structures.md, "Encryption Materials" and
 //! "Decryption Materials"; framework/cmm-interface.md.
 
+pub(crate) mod caching;
 mod manager;
 
 use std::collections::BTreeSet;
@@ -11,7 +12,9 @@ use std::future::Future;
 use std::pin::Pin;
 use std::sync::Arc;
 
-pub(crate) use manager::{DefaultMaterialsManager, check_encryption_context};
+pub(crate) use manager::{DefaultMaterialsManager, bound_only, check_encryption_context};
+
+use caching::CacheOutcome;
 
 use crate::context::EncryptionContext;
 use crate::crypto::{Entropy, SecretBytes, SigningKey, VerifyingKey};
@@ -20,7 +23,8 @@ use crate::message::EncryptedDataKey;
 use crate::provider::ProviderIdentity;
 use crate::suite::{AlgorithmSuite, CommitmentPolicy};
 
-pub(crate) type MaterialsFuture<'a, T> = Pin<Box<dyn Future<Output = Result<T>> + Send + 'a>>;
+pub(crate) type MaterialsFuture<'a, T> =
+    Pin<Box<dyn Future<Output = Result<Obtained<T>>> + Send + 'a>>;
 
 /// Gets the materials of messages (the specification's CMM). The default one
 /// asks a key provider; a caching one stands before it.
@@ -34,17 +38,49 @@ pub(crate) trait MaterialsManager: Send + Sync {
         &'a self,
         request: DecryptionRequest<'a>,
     ) -> MaterialsFuture<'a, DecryptionMaterials>;
+
+    /// How many random bytes a request for encryption materials is expected to
+    /// take out of its [`Entropy`].
+    fn entropy(&self, suite: AlgorithmSuite) -> usize;
+
+    /// The partition of the cache, where there is one.
+    fn partition(&self) -> Option<&str> {
+        None
+    }
+}
+
+/// Materials, and where they came from.
+pub(crate) struct Obtained<T> {
+    pub(crate) materials: T,
+    /// `None` without a cache.
+    pub(crate) cache: Option<CacheOutcome>,
+}
+
+/// How a request waits for what it asks: a cache never makes one kind wait for
+/// what the other has to drive, because a thread that sleeps for an async call
+/// may be the very one that would have driven it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub(crate) enum Caller {
+    /// As a future, on any executor.
+    Async,
+    /// As a thread that sleeps.
+    Blocking,
+}
+
+impl Caller {
+    pub(crate) const BOTH: [Caller; 2] = [Caller::Async, Caller::Blocking];
 }
 
 /// What is asked when a message is to be written.
 pub(crate) struct EncryptionRequest<'a> {
     pub(crate) suite: AlgorithmSuite,
+    /// Whether the caller has named the suite; else it is the policy's.
+    pub(crate) suite_is_named: bool,
     pub(crate) context: &'a EncryptionContext,
     pub(crate) required: &'a BTreeSet<String>,
-    #[expect(dead_code, reason = "what a cache decides by")]
     pub(crate) policy: CommitmentPolicy,
+    pub(crate) caller: Caller,
     /// The most plaintext there will be; `None` where nobody knows.
-    #[expect(dead_code, reason = "what a cache charges")]
     pub(crate) plaintext_bound: Option<u64>,
     pub(crate) entropy: &'a mut Entropy,
 }
@@ -58,8 +94,8 @@ pub(crate) struct DecryptionRequest<'a> {
     pub(crate) expected: &'a EncryptionContext,
     pub(crate) required: &'a BTreeSet<String>,
     pub(crate) edks: &'a [EncryptedDataKey],
-    #[expect(dead_code, reason = "what a cache decides by")]
     pub(crate) policy: CommitmentPolicy,
+    pub(crate) caller: Caller,
 }
 
 /// Materials to write with. Their type says how often they may be used: with a
@@ -89,6 +125,12 @@ pub(crate) struct EncryptionParts {
     pub(crate) signing_key: Option<Arc<dyn SigningKey>>,
 }
 
+impl ReusableMaterials {
+    pub(crate) fn parts(&self) -> &EncryptionParts {
+        &self.0
+    }
+}
+
 impl EncryptionMaterials {
     pub(crate) fn new(parts: EncryptionParts) -> Self {
         if parts.suite.derives_key() {
@@ -107,11 +149,12 @@ impl EncryptionMaterials {
 }
 
 /// Materials to read with. Reading repeats nothing, so that they may be shared.
+#[derive(Clone)]
 pub(crate) struct DecryptionMaterials {
     pub(crate) suite: AlgorithmSuite,
     /// The pairs that the message is bound to without storing them.
     pub(crate) bound_context: EncryptionContext,
-    pub(crate) data_key: SecretBytes,
+    pub(crate) data_key: Arc<SecretBytes>,
     pub(crate) verifying_key: Option<Arc<dyn VerifyingKey>>,
     /// Which encrypted data key it was, and whose.
     pub(crate) index: usize,

@@ -54,12 +54,24 @@ impl EncryptedDataKey {
         self.fields().iter().map(|field| 2 + field.len()).sum()
     }
 
-    fn fields(&self) -> [&[u8]; 3] {
+    pub(crate) fn fields(&self) -> [&[u8]; 3] {
         [
             self.provider_id.as_bytes(),
             &self.key_info,
             &self.ciphertext,
         ]
+    }
+
+    /// Whether the key info names this wrapping key: it is the name, or a raw
+    /// AES key's (framework/raw-aes-keyring.md, "Key Provider Information":
+    /// the name, the tag's length in bits, the IV's in bytes, the IV).
+    pub(crate) fn is_under(&self, key: &str) -> bool {
+        const RAW_AES: [u8; 8] = [0, 0, 0, 128, 0, 0, 0, 12];
+        match self.key_info.strip_prefix(key.as_bytes()) {
+            Some([]) => true,
+            Some(rest) => rest.len() == RAW_AES.len() + 12 && rest.starts_with(&RAW_AES),
+            None => false,
+        }
     }
 
     pub(super) fn encode(&self, out: &mut Vec<u8>) {

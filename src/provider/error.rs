@@ -3,6 +3,7 @@
 
 use std::error::Error as StdError;
 use std::fmt;
+use std::sync::Arc;
 use std::time::Duration;
 
 use crate::crypto::RandomError;
@@ -89,17 +90,20 @@ impl ProviderErrorKind {
 
 /// A provider's error: which operation, which provider and key, what kind, and
 /// the cause where there is one.
-#[derive(Debug)]
-pub struct ProviderError(Box<Parts>);
+///
+/// A clone is the same error: callers that wait for one call of a provider share
+/// it.
+#[derive(Clone, Debug)]
+pub struct ProviderError(Arc<Parts>);
 
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 struct Parts {
     operation: ProviderOperation,
     kind: ProviderErrorKind,
     provider: String,
     key: Option<String>,
     request_id: Option<String>,
-    source: Option<Box<dyn StdError + Send + Sync>>,
+    source: Option<Arc<dyn StdError + Send + Sync>>,
 }
 
 impl ProviderError {
@@ -109,7 +113,7 @@ impl ProviderError {
         kind: ProviderErrorKind,
         provider: impl Into<String>,
     ) -> Self {
-        ProviderError(Box::new(Parts {
+        ProviderError(Arc::new(Parts {
             operation,
             kind,
             provider: provider.into(),
@@ -130,21 +134,22 @@ impl ProviderError {
     /// Names the wrapping key.
     #[must_use]
     pub fn with_key(mut self, key: impl Into<String>) -> Self {
-        self.0.key = Some(key.into());
+        Arc::make_mut(&mut self.0).key = Some(key.into());
         self
     }
 
     /// Adds the service's id of the request.
     #[must_use]
     pub fn with_request_id(mut self, id: impl Into<String>) -> Self {
-        self.0.request_id = Some(id.into());
+        Arc::make_mut(&mut self.0).request_id = Some(id.into());
         self
     }
 
     /// Adds the cause. It must not depend on secret bytes.
     #[must_use]
     pub fn with_source(mut self, source: impl Into<Box<dyn StdError + Send + Sync>>) -> Self {
-        self.0.source = Some(source.into());
+        let source: Box<dyn StdError + Send + Sync> = source.into();
+        Arc::make_mut(&mut self.0).source = Some(source.into());
         self
     }
 
@@ -219,7 +224,7 @@ impl StdError for ProviderError {
 }
 
 /// Why one encrypted data key did not unwrap.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 #[non_exhaustive]
 pub struct UnwrapFailure {
     /// Which of the message's encrypted data keys, from 0.
@@ -233,7 +238,7 @@ pub struct UnwrapFailure {
 }
 
 /// No encrypted data key could be unwrapped: for each, why.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub struct UnwrapFailures(Vec<UnwrapFailure>);
 
 /// How much of a hostile message's text an error repeats, in bytes.

@@ -104,6 +104,7 @@ impl LocalKmsBuilder {
             counters: Default::default(),
             usage_flush_interval: self.usage_flush_interval,
             schedulers: AtomicUsize::new(0),
+            listeners: Default::default(),
         })))
     }
 }

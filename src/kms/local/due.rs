@@ -203,9 +203,8 @@ impl Inner {
                 let entry = KeyEntry::Live(record);
                 (entry, Done::Rotated(version), Operation::RotateKey)
             };
-            let previous = Some(&stored.stamp);
-            let written = self.keys.write(&self.vault, (id, &name), &entry, previous);
-            let written = match written.await {
+            let written = self.write_key((id, &name), &entry, &stored.stamp).await;
+            let written = match written {
                 Err(error) if error.is_conflict() => continue,
                 written => written.map(|stamp| {
                     let written = Loaded::new(id, entry, stamp, known.usage.clone());

@@ -258,10 +258,7 @@ impl Inner {
                 Change::Write(value) => value,
             };
             let entry = KeyEntry::Live(record);
-            let written = self
-                .keys
-                .write(&self.vault, (&id, &name), &entry, Some(&stamp));
-            match written.await {
+            match self.write_key((&id, &name), &entry, &stamp).await {
                 Ok(stamp) => {
                     let written = Loaded::new(&id, entry, stamp, usage);
                     self.keys.put(&id, epoch, Arc::new(written));

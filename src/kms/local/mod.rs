@@ -9,6 +9,7 @@ mod gate;
 mod import;
 #[cfg(feature = "aws-lc-rs")]
 mod import_wrapped;
+mod listeners;
 mod manage;
 mod shelf;
 mod store;
@@ -45,6 +46,7 @@ use super::time::Timestamp;
 use super::vault::{Stamp, Vault};
 use crate::clock::Clock;
 use crate::crypto::CryptoBackend;
+use listeners::Listeners;
 use shelf::{Shelf, Stamped};
 use usage::{UsageCounter, UsageCounters};
 
@@ -106,6 +108,7 @@ pub(crate) struct Inner {
     usage_flush_interval: Duration,
     /// How many schedulers flush the usage, so that calls need not.
     schedulers: AtomicUsize,
+    listeners: Listeners,
 }
 
 /// A key as it was read.
@@ -217,6 +220,7 @@ impl LocalKms {
     /// managed, and not used. Other processes are not concerned.
     pub fn disconnect(&self) {
         self.0.connected.store(false, Ordering::Release);
+        self.0.listeners.tell(None);
     }
 
     /// Ends [`disconnect`](Self::disconnect), if the root can be reached and
@@ -303,11 +307,43 @@ impl Inner {
     async fn reload(&self, id: &str, epoch: u64) -> KmsResult<Option<Arc<Loaded>>> {
         let Some(loaded) = self.read_key_record(id).await? else {
             self.keys.forget(id);
+            self.listeners.tell(Some(&self.arn_of(id)));
             return Ok(None);
         };
         let loaded = Arc::new(loaded);
-        self.keys.put(id, epoch, loaded.clone());
+        if self.keys.put(id, epoch, loaded.clone()) {
+            // Another process has changed it.
+            self.listeners.tell(Some(&self.arn_of(id)));
+        }
         Ok(Some(loaded))
+    }
+
+    /// Writes a key, and tells of it whatever comes of that: see
+    /// [`Shelf::write`].
+    async fn write_key(
+        &self,
+        (id, name): (&str, &str),
+        entry: &KeyEntry,
+        previous: &Stamp,
+    ) -> KmsResult<Stamp> {
+        struct Tell<'a>(&'a Inner, &'a str);
+        impl Drop for Tell<'_> {
+            fn drop(&mut self) {
+                self.0.listeners.tell(Some(&self.0.arn_of(self.1)));
+            }
+        }
+        let _tell = Tell(self, id);
+        let written = self
+            .keys
+            .write(&self.vault, (id, name), entry, Some(previous));
+        written.await
+    }
+
+    /// Has this told the ARN of each key that changes, as far as this process
+    /// sees it, and `None` for all keys at once, for as long as it returns
+    /// true.
+    pub(crate) fn listen(&self, listener: impl Fn(Option<&str>) -> bool + Send + Sync + 'static) {
+        self.listeners.add(listener);
     }
 
     async fn read_key_record(&self, id: &str) -> KmsResult<Option<Loaded>> {

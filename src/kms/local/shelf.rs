@@ -84,23 +84,27 @@ impl<T: Stamped> Shelf<T> {
     }
 
     /// Keeps what was read or written, unless a later state is there: a slow
-    /// reader must not hide what this process has written meanwhile.
-    pub(super) fn put(&self, name: &str, epoch: u64, record: Arc<T>) {
+    /// reader must not hide what this process has written meanwhile. Says
+    /// whether that is another state than the one that was known, if any was.
+    pub(super) fn put(&self, name: &str, epoch: u64, record: Arc<T>) -> bool {
         let mut records = self.records.write().unwrap_or_else(PoisonError::into_inner);
         match records.get_mut(name) {
             Some(known) => {
                 let newer = record.stamp().follows(known.record.stamp());
                 // A backup's, whatever its generation: what was read later is.
                 let newer = newer.unwrap_or(epoch >= known.epoch);
+                let is_other = record.stamp() != known.record.stamp();
                 if newer {
                     known.record = record;
                 }
                 if newer || known.epoch < epoch {
                     known.epoch = epoch;
                 }
+                newer && is_other
             }
             None => {
                 records.insert(name.into(), Read { epoch, record });
+                false
             }
         }
     }

@@ -100,6 +100,7 @@ impl LocalKms {
             // Also after an error some records may be others.
             self.0.keys.forget_all();
             self.0.aliases.forget_all();
+            self.0.listeners.tell(None);
             imported
         };
         let call = Call::new(Operation::ImportStore, "");

@@ -1,0 +1,227 @@
+//! One call of a provider that several wait for.
+//!
+//! Whoever waits drives it: the call belongs to the flight and not to the caller
+//! who started it, so that one who gives up, or is never polled again, takes
+//! nothing from the others, and nothing has to be asked twice.
+
+use std::collections::BTreeMap;
+use std::future::Future;
+use std::pin::Pin;
+use std::sync::{Arc, PoisonError};
+use std::task::{Context, Poll, Wake, Waker};
+use std::time::Duration;
+
+use super::Materials;
+use crate::error::{Error, Result};
+use crate::sync::{Mutex, MutexGuard};
+
+/// A call that does not borrow from whoever makes it.
+pub(super) type Call = Pin<Box<dyn Future<Output = Result<Materials>> + Send>>;
+
+pub(super) struct Flight {
+    state: Mutex<State>,
+    /// What the others get where a poll of the call panics.
+    panicked: Error,
+    pub(super) started: Duration,
+}
+
+struct State {
+    stage: Stage,
+    /// Whether the call asked to be polled since it was last.
+    is_woken: bool,
+    /// By seat.
+    wakers: BTreeMap<u64, Waker>,
+    next_seat: u64,
+    /// How many there are still.
+    seats: usize,
+}
+
+enum Stage {
+    Waiting(Call),
+    /// Somebody polls it at this moment.
+    Polled,
+    Landed(Result<Materials>),
+    /// All have left.
+    Empty,
+}
+
+impl Flight {
+    pub(super) fn new(call: Call, panicked: Error, started: Duration) -> Arc<Self> {
+        let state = State {
+            stage: Stage::Waiting(call),
+            is_woken: true,
+            wakers: BTreeMap::new(),
+            next_seat: 0,
+            seats: 0,
+        };
+        Arc::new(Flight {
+            state: Mutex::new(state),
+            panicked,
+            started,
+        })
+    }
+
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Joins; [`leave`](Self::leave) gives the seat back.
+    pub(super) fn board(&self) -> u64 {
+        let mut state = self.state();
+        let seat = state.next_seat;
+        state.next_seat += 1;
+        state.seats += 1;
+        seat
+    }
+
+    /// Leaves. The last one to do so gets the call, to drop it outside of any
+    /// lock.
+    pub(super) fn leave(&self, seat: u64) -> Left {
+        let mut state = self.state();
+        let waker = state.wakers.remove(&seat);
+        state.seats = state.seats.saturating_sub(1);
+        if state.seats > 0 {
+            return Left {
+                was_last: false,
+                _dropped: (None, waker),
+            };
+        }
+        let stage = std::mem::replace(&mut state.stage, Stage::Empty);
+        Left {
+            was_last: true,
+            _dropped: (Some(stage), waker),
+        }
+    }
+
+    /// Polls the call if it has anything to do. `land` is told the result once,
+    /// before anybody else sees it.
+    pub(super) fn poll(
+        self: &Arc<Self>,
+        seat: u64,
+        context: &mut Context<'_>,
+        land: impl Fn(&Result<Materials>),
+    ) -> Poll<Result<Materials>> {
+        let mut call = match self.take_call(seat, context) {
+            Turn::Call(call) => call,
+            Turn::Landed(result) => return Poll::Ready(result),
+            Turn::Wait => return Poll::Pending,
+        };
+        let landing = Landing {
+            flight: self,
+            land: &land,
+        };
+        // No lock is held here.
+        let waker = Waker::from(self.clone());
+        let polled = call.as_mut().poll(&mut Context::from_waker(&waker));
+        match polled {
+            Poll::Ready(result) => {
+                std::mem::forget(landing);
+                land(&result);
+                self.publish(result.clone());
+                Poll::Ready(result)
+            }
+            Poll::Pending => {
+                std::mem::forget(landing);
+                self.put_back(call);
+                Poll::Pending
+            }
+        }
+    }
+
+    fn take_call(&self, seat: u64, context: &mut Context<'_>) -> Turn {
+        let mut state = self.state();
+        if let Stage::Landed(result) = &state.stage {
+            return Turn::Landed(result.clone());
+        }
+        // Also before polling: the call may ask for the next poll within this.
+        let waker = context.waker();
+        let replaced = match state.wakers.get_mut(&seat) {
+            Some(known) if known.will_wake(waker) => None,
+            Some(known) => Some(std::mem::replace(known, waker.clone())),
+            None => state.wakers.insert(seat, waker.clone()),
+        };
+        let turn = match &state.stage {
+            Stage::Waiting(_) if state.is_woken => {
+                state.is_woken = false;
+                match std::mem::replace(&mut state.stage, Stage::Polled) {
+                    Stage::Waiting(call) => Turn::Call(call),
+                    _ => Turn::Wait,
+                }
+            }
+            _ => Turn::Wait,
+        };
+        drop(state);
+        // Not under the lock: a waker may hold another seat.
+        drop(replaced);
+        turn
+    }
+
+    fn put_back(&self, call: Call) {
+        let mut state = self.state();
+        state.stage = Stage::Waiting(call);
+        // Whoever was woken while the call was not there found nothing to do.
+        let wakers = if state.is_woken {
+            std::mem::take(&mut state.wakers)
+        } else {
+            BTreeMap::new()
+        };
+        drop(state);
+        wake_all(wakers);
+    }
+
+    fn publish(&self, result: Result<Materials>) {
+        let mut state = self.state();
+        state.stage = Stage::Landed(result);
+        let wakers = std::mem::take(&mut state.wakers);
+        drop(state);
+        wake_all(wakers);
+    }
+}
+
+/// Each of those who wait can drive the call, and any of them may never be
+/// polled again: so all are woken, and the first who comes polls it.
+fn wake_all(wakers: BTreeMap<u64, Waker>) {
+    wakers.into_values().for_each(Waker::wake);
+}
+
+impl Wake for Flight {
+    fn wake(self: Arc<Self>) {
+        Self::wake_by_ref(&self);
+    }
+
+    fn wake_by_ref(self: &Arc<Self>) {
+        let mut state = self.state();
+        state.is_woken = true;
+        let wakers = std::mem::take(&mut state.wakers);
+        drop(state);
+        wake_all(wakers);
+    }
+}
+
+/// What is left of a seat. Dropped outside of any lock: a call's or a waker's
+/// drop may do anything.
+pub(super) struct Left {
+    pub(super) was_last: bool,
+    _dropped: (Option<Stage>, Option<Waker>),
+}
+
+enum Turn {
+    Call(Call),
+    Landed(Result<Materials>),
+    Wait,
+}
+
+/// Lands with an error where the call's poll panics, so that nobody waits for
+/// what will not come.
+struct Landing<'a, F: Fn(&Result<Materials>)> {
+    flight: &'a Flight,
+    land: &'a F,
+}
+
+impl<F: Fn(&Result<Materials>)> Drop for Landing<'_, F> {
+    fn drop(&mut self) {
+        let result = Err(self.flight.panicked.clone());
+        (self.land)(&result);
+        self.flight.publish(result);
+    }
+}
