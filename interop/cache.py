@@ -130,9 +130,10 @@ class Replay:
         self.lines.append((partition, materials))
 
     def decrypt(self, line):
-        partition, materials = self.lines[line["of"]]
+        of = line["of"]
+        partition, materials = self.lines[of] if 0 <= of < len(self.lines) else (None, None)
         if materials is None:
-            raise ValueError("line %d is no encrypt line" % line["of"])
+            raise ValueError("no encrypt line %d came before" % of)
         if line.get("partition") is not None:
             partition = line["partition"]
         self.manager(partition).decrypt_materials(
