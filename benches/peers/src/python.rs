@@ -1,0 +1,92 @@
+//! The official Python SDK, in a process of its own that says how long it took.
+
+use std::ffi::OsStr;
+use std::io::{BufRead, BufReader, Write};
+use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
+use std::time::Duration;
+
+use crate::contenders::{Contender, Fallible};
+use crate::{CONTEXT, FRAME_LENGTH, KEY, KEY_NAME, NAMESPACE, Operation, Work};
+
+pub(crate) struct Python {
+    name: String,
+    child: Child,
+    requests: ChildStdin,
+    answers: BufReader<ChildStdout>,
+}
+
+impl Python {
+    /// The interpreter and `peer.py`.
+    pub(crate) fn start(python: &OsStr, script: &OsStr) -> Fallible<Self> {
+        let mut command = Command::new(python);
+        command.arg(script);
+        command.args([NAMESPACE, KEY_NAME, &hex(&KEY), &FRAME_LENGTH.to_string()]);
+        for (key, value) in CONTEXT {
+            command.args([key, value]);
+        }
+        let mut child = command
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .spawn()?;
+        let requests = child.stdin.take().ok_or("no standard input")?;
+        let answers = BufReader::new(child.stdout.take().ok_or("no standard output")?);
+        let mut python = Python {
+            name: String::new(),
+            child,
+            requests,
+            answers,
+        };
+        python.name = format!("{}, data-key cache", python.ask("hello")?);
+        Ok(python)
+    }
+
+    /// A line of standard output for a line of standard input.
+    fn ask(&mut self, request: &str) -> Fallible<String> {
+        writeln!(self.requests, "{request}")?;
+        let mut answer = String::new();
+        self.answers.read_line(&mut answer)?;
+        match answer.trim_end() {
+            "" => Err("the Python SDK has ended".into()),
+            answer => Ok(answer.to_owned()),
+        }
+    }
+}
+
+impl Contender for Python {
+    fn name(&self) -> &str {
+        &self.name
+    }
+
+    fn prepare(&mut self, work: &Work) -> Fallible<()> {
+        self.ask(&format!(
+            "prepare {} {}",
+            hex(&work.plaintext),
+            hex(&work.message)
+        ))?;
+        Ok(())
+    }
+
+    fn sample(&mut self) -> Fallible<Vec<u8>> {
+        let message = self.ask("sample")?;
+        let pairs = message.as_bytes().chunks(2);
+        let byte = |pair| Ok(u8::from_str_radix(std::str::from_utf8(pair)?, 16)?);
+        pairs.map(byte).collect()
+    }
+
+    fn turn(&mut self, operation: Operation, messages: u32) -> Fallible<Duration> {
+        let nanoseconds = self.ask(&format!("{} {messages}", operation.name()))?;
+        Ok(Duration::from_nanos(nanoseconds.parse()?))
+    }
+}
+
+impl Drop for Python {
+    fn drop(&mut self) {
+        // Both fail only where the process has ended already.
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+fn hex(bytes: &[u8]) -> String {
+    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
+}
