@@ -200,7 +200,8 @@ impl Replay<'_> {
             let bytes = Rc::new(bytes);
             self.messages.insert(index, Message { bytes, decryptions });
         }
-        self.startable.extend(self.waiting.remove(&index).into_iter().flatten());
+        self.startable
+            .extend(self.waiting.remove(&index).into_iter().flatten());
         Ok(())
     }
 }

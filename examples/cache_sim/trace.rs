@@ -57,7 +57,7 @@ impl Trace {
             if length.map_err(|error| cannot_read(name, &error))? == 0 {
                 break;
             }
-            let refuse = |reason| fault(name, number, reason);
+            let refuse = |reason: &str| fault(name, number, reason);
             let text = std::str::from_utf8(&bytes).map_err(|_| refuse("not UTF-8"))?;
             if !text.trim().is_empty() {
                 let added = reader.add(number, text);
@@ -118,9 +118,17 @@ impl Reader {
         Ok(())
     }
 
-    fn encrypt(&mut self, number: usize, at: Duration, fields: &Fields<'_>) -> Result<Line, String> {
+    fn encrypt(
+        &mut self,
+        number: usize,
+        at: Duration,
+        fields: &Fields<'_>,
+    ) -> Result<Line, String> {
         let suite = match string(fields, "suite")? {
-            Some(name) => Some(name.parse().map_err(|error| format!("\"suite\": {error}"))?),
+            Some(name) => Some(
+                name.parse()
+                    .map_err(|error| format!("\"suite\": {error}"))?,
+            ),
             None => None,
         };
         let bytes = integer(fields, "bytes")?;
@@ -140,7 +148,12 @@ impl Reader {
         })
     }
 
-    fn decrypt(&mut self, number: usize, at: Duration, fields: &Fields<'_>) -> Result<Line, String> {
+    fn decrypt(
+        &mut self,
+        number: usize,
+        at: Duration,
+        fields: &Fields<'_>,
+    ) -> Result<Line, String> {
         let of = integer(fields, "of")?.ok_or_else(|| missing("of"))?;
         let named = self.partition(fields)?;
         let index = usize::try_from(of).ok();
@@ -179,8 +192,9 @@ impl Reader {
         if let Some(context) = self.contexts.get(raw) {
             return Ok(context.clone());
         }
-        let pairs: BTreeMap<String, String> = serde_json::from_str(raw)
-            .map_err(|error| format!("\"context\" is not an object of strings: {}", said(&error)))?;
+        let pairs: BTreeMap<String, String> = serde_json::from_str(raw).map_err(|error| {
+            format!("\"context\" is not an object of strings: {}", said(&error))
+        })?;
         let context = Arc::new(pairs.into_iter().collect::<EncryptionContext>());
         self.contexts.insert(raw.to_owned(), context.clone());
         Ok(context)
