@@ -99,7 +99,8 @@ decryption waits until its encryption has ended, and its latency counts from the
 With --json, for each line, in order:
   {"i": 0, "outcome": "miss", "provider_calls": 1}
 where the outcome is hit, miss, coalesced (from another request's call), bypass
-(past the cache) or refresh (a call ahead of the expiry), and the calls are those
+(past the cache) or refresh (a call ahead of the expiry, which this request waits
+for while the others go on with the old data key), and the calls are those
 that this request made; then
   {"totals": {"hit": 0, "miss": 1, "bypass": 0, "coalesced": 0, "refresh": 0, "provider_calls": 1}}
 

@@ -431,18 +431,17 @@ fn a_decryption_waits_for_its_message() {
             (of(2.0, 0), "hit"),
         ],
     );
-    // All that ends at 1 ends before what waited for it begins.
+    // At 1 both begin, in the order of their lines; so the one of line 3 is
+    // cached last.
     check(
         "--capacity 1 --max-age 10 --provider-latency 1000",
         &[
             (A.to_owned(), "miss"),
-            (of(0.0, 0), "miss"),
             (B.to_owned(), "miss"),
-            (of(0.0, 2), "miss"),
-            (
-                r#""t": 1, "op": "encrypt", "context": {"k": "b"}, "bytes": 1"#.to_owned(),
-                "hit",
-            ),
+            (of(0.0, 1), "miss"),
+            (of(0.0, 0), "miss"),
+            (of(2.0, 0), "hit"),
+            (of(2.0, 1), "miss"),
         ],
     );
 }
