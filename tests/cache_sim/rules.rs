@@ -55,6 +55,21 @@ fn expired_ones_go_first() {
     );
 }
 
+/// Also where the new data key is used up by the message that needed it.
+#[test]
+fn a_data_key_that_cannot_take_a_message_is_replaced() {
+    let of = |bytes: u32| format!(r#""t": 0, "op": "encrypt", "bytes": {bytes}"#);
+    check(
+        "--capacity 2 --max-age 9 --max-bytes 100",
+        &[
+            (&of(90), "miss"),
+            (&of(100), "miss"),
+            (&of(5), "miss"),
+            (&of(5), "hit"),
+        ],
+    );
+}
+
 #[test]
 fn an_age_of_max_age_is_too_old_and_use_does_not_extend_it() {
     let at = |t: &str| format!(r#""t": {t}, "op": "encrypt", "bytes": 1"#);

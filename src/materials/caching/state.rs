@@ -61,6 +61,8 @@ pub(super) struct Aloft {
     bytes: u64,
     /// The entry that it is to replace ahead of its expiry.
     refreshes: Option<u64>,
+    /// Entries from this number on were made after it started.
+    since: u64,
 }
 
 /// What a request comes to.
@@ -229,6 +231,7 @@ impl State {
             messages: 0,
             bytes: 0,
             refreshes,
+            since: self.next,
         };
         aloft.reserve(charge);
         self.flights.entry(key).or_default().push(aloft);
@@ -293,7 +296,8 @@ impl State {
             Some(_) if is_refresh => Cause::Replaced,
             Some(old) if now.saturating_sub(old.created) >= aloft.limits.max_age => Cause::Replaced,
             Some(old)
-                if is_used_up(aloft.messages, aloft.bytes)
+                if old.number >= aloft.since
+                    && is_used_up(aloft.messages, aloft.bytes)
                     && !is_used_up(old.messages, old.bytes)
                     && now < old.expires =>
             {
