@@ -108,7 +108,7 @@ fn materials(suite: AlgorithmSuite) -> DecryptionMaterials {
     DecryptionMaterials {
         suite,
         bound_context: EncryptionContext::new(),
-        data_key: SecretBytes::from(vec![7; suite.data_key_length()]),
+        data_key: SecretBytes::from(vec![7; suite.data_key_length()]).into(),
         verifying_key,
         index: 0,
         provider: ProviderIdentity::new("p", &[]),
