@@ -15,6 +15,8 @@ mod flight;
 mod id;
 mod limits;
 mod report;
+#[cfg(all(test, shuttle))]
+mod shuttle;
 mod state;
 mod statistics;
 
