@@ -61,6 +61,8 @@ pub(super) struct Aloft {
     bytes: u64,
     /// The entry that it is to replace ahead of its expiry.
     refreshes: Option<u64>,
+    /// The number of the first entry to come after it was started.
+    since: u64,
 }
 
 /// What a request comes to.
@@ -229,6 +231,7 @@ impl State {
             messages: 0,
             bytes: 0,
             refreshes,
+            since: self.next,
         };
         aloft.reserve(charge);
         self.flights.entry(key).or_default().push(aloft);
@@ -285,7 +288,8 @@ impl State {
     fn insert(&mut self, id: EntryId, materials: Materials, aloft: &Aloft, now: Duration) {
         let old = self.entries.peek(&id);
         let is_refresh = aloft.refreshes.is_some() && old.map(|old| old.number) == aloft.refreshes;
-        // Of several calls for one identifier, what has something left stays.
+        // Of several calls for one identifier at one time, what has something
+        // left stays. An entry of before the call did not do for it, and goes.
         let is_used_up = |messages, bytes| {
             messages >= aloft.limits.max_messages || bytes >= aloft.limits.max_bytes
         };
@@ -293,9 +297,9 @@ impl State {
             Some(_) if is_refresh => Cause::Replaced,
             Some(old) if now.saturating_sub(old.created) >= aloft.limits.max_age => Cause::Replaced,
             Some(old)
-                if is_used_up(aloft.messages, aloft.bytes)
-                    && !is_used_up(old.messages, old.bytes)
-                    && now < old.expires =>
+                if old.number >= aloft.since
+                    && is_used_up(aloft.messages, aloft.bytes)
+                    && !is_used_up(old.messages, old.bytes) =>
             {
                 return;
             }
