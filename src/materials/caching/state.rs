@@ -286,6 +286,10 @@ impl State {
     }
 
     fn insert(&mut self, id: EntryId, materials: Materials, aloft: &Aloft, now: Duration) {
+        // One that a sweep has not come to yet has expired all the same.
+        if self.entries.peek(&id).is_some_and(|old| old.expires <= now) {
+            self.remove(id, Cause::Expired);
+        }
         let old = self.entries.peek(&id);
         let is_refresh = aloft.refreshes.is_some() && old.map(|old| old.number) == aloft.refreshes;
         // Of several calls for one identifier at one time, what has something
