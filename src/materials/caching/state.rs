@@ -61,7 +61,7 @@ pub(super) struct Aloft {
     bytes: u64,
     /// The entry that it is to replace ahead of its expiry.
     refreshes: Option<u64>,
-    /// Entries from this number on were made after it started.
+    /// The number of the first entry to come after it was started.
     since: u64,
 }
 
@@ -296,9 +296,14 @@ impl State {
     }
 
     fn insert(&mut self, id: EntryId, materials: Materials, aloft: &Aloft, now: Duration) {
+        // One that a sweep has not come to yet has expired all the same.
+        if self.entries.peek(&id).is_some_and(|old| old.expires <= now) {
+            self.remove(id, Cause::Expired);
+        }
         let old = self.entries.peek(&id);
         let is_refresh = aloft.refreshes.is_some() && old.map(|old| old.number) == aloft.refreshes;
-        // Of several calls for one identifier, what has something left stays.
+        // Of several calls for one identifier at one time, what has something
+        // left stays. An entry of before the call did not do for it, and goes.
         let is_used_up = |messages, bytes| {
             messages >= aloft.limits.max_messages || bytes >= aloft.limits.max_bytes
         };
@@ -308,8 +313,7 @@ impl State {
             Some(old)
                 if old.number >= aloft.since
                     && is_used_up(aloft.messages, aloft.bytes)
-                    && !is_used_up(old.messages, old.bytes)
-                    && now < old.expires =>
+                    && !is_used_up(old.messages, old.bytes) =>
             {
                 return;
             }
