@@ -235,7 +235,6 @@ fn files_are_3() {
         );
         tool.fails(keyed(&["folder"]), 3, &["cannot read 'folder'"]);
         if command != "inspect" {
-            tool.fails(keyed(&["in", "-o", "folder"]), 3, &["'folder'"]);
             tool.fails(keyed(&["in", "-o", "missing/out"]), 3, &["'missing/out'"]);
             tool.fails(keyed(&["in", "-o", "in/out"]), 3, &["'in/out'"]);
         }
