@@ -73,7 +73,7 @@ fn first_command() {
     assert_eq!(names(&store.join("..")), ["store", "store.key"]);
 }
 
-fn names(folder: &Path) -> Vec<String> {
+pub(crate) fn names(folder: &Path) -> Vec<String> {
     let mut names: Vec<_> = fs::read_dir(folder)
         .unwrap()
         .map(|entry| entry.unwrap().file_name().into_string().unwrap())
