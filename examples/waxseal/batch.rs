@@ -53,8 +53,13 @@ impl Batch {
             } else {
                 Input::open(path).map(|input| (input.id().cloned(), Some(input)))
             };
-            files.push(opened.and_then(|(id, input)| {
-                kept.extend(id.map(|id| (id, Kept::Input(path))));
+            let id = match &opened {
+                Ok((id, _)) => id.clone(),
+                // What cannot be read is not replaced either.
+                Err(_) => identity_at(path),
+            };
+            kept.extend(id.map(|id| (id, Kept::Input(path))));
+            files.push(opened.and_then(|(_, input)| {
                 Ok(Planned {
                     path: path.clone(),
                     input,

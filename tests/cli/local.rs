@@ -7,7 +7,7 @@ use crate::keys::data_folder;
 use crate::tool::{Run, Tool};
 
 /// Where the store is that nobody named.
-fn default_store(tool: &Tool) -> PathBuf {
+pub(crate) fn default_store(tool: &Tool) -> PathBuf {
     data_folder(tool).join("waxseal").join("store")
 }
 

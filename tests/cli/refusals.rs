@@ -59,7 +59,7 @@ fn help_and_version() {
                 "--context",
                 "0x0478",
                 "Examples",
-                "-o",
+                "-o FOLDER",
                 "local:DIR",
                 "HAS BOTH",
                 "--passphrase-file",
@@ -69,7 +69,7 @@ fn help_and_version() {
         ),
         (
             &["decrypt", "--help"],
-            &["--allow-unverified", "--policy", "Examples"],
+            &["--allow-unverified", "--policy", "Examples", "-o FOLDER"],
         ),
         (&["inspect", "--help"], &["--json", "NOTHING"]),
         (

@@ -72,18 +72,34 @@ fn there_and_back() {
 #[test]
 fn one_store_for_all() {
     let tool = tool_with(&["a", "b", "c"]);
-    let args = ["encrypt", "a", "missing", "b", "c", "-o", "out"];
-    let run = tool.run(args);
-    assert_eq!(run.code, Some(3), "{}", run.stderr);
+    let run = tool.run(["encrypt", "a", "b", "c", "-o", "out"]);
+    assert_eq!(run.code, Some(0), "{}", run.stderr);
     assert_eq!(run.stderr.matches("made the store").count(), 1);
-    assert_eq!(run.stderr.matches("cannot").count(), 1);
+    // A data key each.
+    for input in ["a", "b", "c"] {
+        tool.works(["encrypt", input, "-o", "out"]);
+    }
+    let messages = [
+        "out/a.waxseal",
+        "missing.waxseal",
+        "out/b.waxseal",
+        "out/c.waxseal",
+    ];
+    let run = tool.run([&["decrypt", "-o", "back"], &messages[..]].concat());
+    ended(&run, 3, &[&["cannot read 'missing.waxseal'"]]);
+    assert_eq!(names(&tool.path("back")), ["a", "b", "c"]);
     let described = tool.works(["keys", "describe", "alias/default", "--json"]);
     let described: serde_json::Value = serde_json::from_slice(&described).unwrap();
-    let wraps = described["backing_keys"][0]["wraps"].as_u64();
-    assert!(wraps.is_some_and(|wraps| wraps > 0), "{described}");
-    let messages = ["out/a.waxseal", "out/b.waxseal", "out/c.waxseal"];
-    tool.works([&["decrypt", "-o", "back"], &messages[..]].concat());
-    assert_eq!(names(&tool.path("back")), ["a", "b", "c"]);
+    assert_eq!(described["backing_keys"][0]["unwraps"], 3, "{described}");
+
+    // Where that cannot be written, it is said once.
+    let usage = format!("blobs/blob.usage.{}", described["id"].as_str().unwrap());
+    let usage = crate::local::default_store(&tool).join(usage);
+    fs::remove_file(&usage).unwrap();
+    fs::create_dir(&usage).unwrap();
+    let run = tool.run(["encrypt", "a", "missing", "b", "-o", "out"]);
+    let unknown = ["warning", "does not know of this use"];
+    ended(&run, 3, &[&["cannot read 'missing'"], &unknown]);
 }
 
 #[cfg(unix)]
@@ -224,7 +240,7 @@ fn what_the_output_may_not_be() {
         fails(&["a", "b", "-o", "-"], 2, &["standard output", "folder"]);
         for inputs in [["a", "-"], ["-", "b"], ["-", "-"]] {
             let args = [&inputs[..], &["-o", "out"]].concat();
-            fails(&args, 2, &["standard input", "file name"]);
+            fails(&args, 2, &["standard input", "one of several"]);
         }
         if cfg!(unix) {
             fails(&["a", "b", "-o", "/dev/null"], 2, &["not a folder"]);
@@ -258,6 +274,10 @@ fn inputs_and_keys_are_not_replaced() {
     );
     #[cfg(unix)]
     {
+        // Also one that cannot be read (though root can).
+        crate::files::set_mode(&tool, "a.waxseal", 0o000);
+        let args = with_key(&["encrypt", "b", "a.waxseal", "a", "-o", "."]);
+        tool.fails(args, 2, &["'a.waxseal'", "an input", "'a'"]);
         fs::hard_link(tool.path("b"), tool.path("x/a.waxseal")).unwrap();
         let args = with_key(&["encrypt", "a", "b", "-o", "x"]);
         tool.fails(args, 2, &["'b'", "an input", "'a'"]);
@@ -352,6 +372,8 @@ fn existing_outputs() {
 fn nothing_is_made_in_vain() {
     let tool = tool_with(&["a", "b"]);
     let run = tool.run(["encrypt", "missing", "gone", "-o", "out"]);
+    ended(&run, 3, &[&["'missing'"], &["'gone'"]]);
+    let run = tool.run(["encrypt", "missing", "gone", "-o", "no/ne"]);
     ended(&run, 3, &[&["'missing'"], &["'gone'"]]);
     // What concerns all is said once.
     let args = [
@@ -458,7 +480,7 @@ fn at_a_pipe(tool: &Tool, inputs: &[&str], bytes: &[u8]) -> (std::process::Child
     (child, pipe)
 }
 
-/// A pipe is opened once, in its turn.
+/// A pipe's turn comes after the file before it.
 #[cfg(target_os = "linux")]
 #[test]
 fn named_pipes() {
@@ -471,6 +493,32 @@ fn named_pipes() {
     let args = with_key(&["decrypt", "out/fifo.waxseal", "-o", "-"]);
     assert!(tool.works(args) == bytes);
 }
+
+/// Whoever writes to a pipe would find its reader gone, if it were opened
+/// before its turn.
+#[cfg(target_os = "linux")]
+#[test]
+fn pipes_are_not_opened_to_be_checked() {
+    use std::os::unix::fs::OpenOptionsExt;
+    let tool = tool_with(&["a", "a.waxseal"]);
+    let path = tool.path("fifo");
+    let made = std::process::Command::new("mkfifo").arg(&path).status();
+    assert!(made.unwrap().success());
+    let args = with_key(&["encrypt", "fifo", "a.waxseal", "a", "-o", "."]);
+    let mut child = tool.command(args).spawn().unwrap();
+    // Works where there is a reader, also one that waits for a writer.
+    let mut writer = fs::File::options();
+    writer.write(true).custom_flags(O_NONBLOCK);
+    while child.try_wait().unwrap().is_none() {
+        assert!(writer.open(&path).is_err(), "it was opened");
+        std::thread::yield_now();
+    }
+    let run = tool.finish(child.wait_with_output().unwrap());
+    run.failed(2, &["'a.waxseal'", "an input"]);
+}
+
+#[cfg(target_os = "linux")]
+const O_NONBLOCK: i32 = 0o4000;
 
 /// What is whole stays, and nothing else.
 #[cfg(target_os = "linux")]
