@@ -49,17 +49,17 @@ impl Batch {
         let mut files = Vec::with_capacity(inputs.len());
         for path in inputs {
             let opened = if several {
-                Input::probe(path).map(|id| (id, None))
+                Input::probe(path).map(|()| None)
             } else {
-                Input::open(path).map(|input| (input.id().cloned(), Some(input)))
+                Input::open(path).map(Some)
             };
             let id = match &opened {
-                Ok((id, _)) => id.clone(),
+                Ok(Some(input)) => input.id().cloned(),
                 // What cannot be read is not replaced either.
-                Err(_) => identity_at(path),
+                _ => identity_at(path),
             };
             kept.extend(id.map(|id| (id, Kept::Input(path))));
-            files.push(opened.and_then(|(_, input)| {
+            files.push(opened.and_then(|input| {
                 Ok(Planned {
                     path: path.clone(),
                     input,

@@ -71,12 +71,12 @@ impl Input {
         })
     }
 
-    /// What [`Input::open`] would open, and whether it could. A pipe or a device
-    /// is left alone: opening it may wait, or take what the reader is to get.
-    pub(crate) fn probe(path: &Path) -> Result<Option<FileId>, Failure> {
+    /// Whether [`Input::open`] could open it. A pipe or a device is left alone:
+    /// opening it may wait, or take what the reader is to get.
+    pub(crate) fn probe(path: &Path) -> Result<(), Failure> {
         match fs::metadata(path) {
-            Ok(found) if !found.is_file() && !found.is_dir() => Ok(None),
-            _ => Ok(Input::open(path)?.id),
+            Ok(found) if !found.is_file() && !found.is_dir() => Ok(()),
+            _ => Input::open(path).map(drop),
         }
     }
 
