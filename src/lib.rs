@@ -59,9 +59,12 @@
 //!
 //! - `aws-lc-rs`: imports of key material that is wrapped under RSA, as AWS KMS
 //!   does it, by the crate `aws-lc-rs`; building it needs a C compiler.
+//! - `metrics`, `tracing`: what a [`DataKeyCache`] does, through the crates of
+//!   these names.
 //! - `object-store`: a KMS store for several machines, over the crate
 //!   `object_store`.
-//! - `tokio`: messages through `AsyncRead` and `AsyncWrite`.
+//! - `tokio`: messages through `AsyncRead` and `AsyncWrite`, and data keys
+//!   refreshed in the background of the runtime that a request runs in.
 //! - `test-util`: providers that count, fail and delay, a manual clock, a
 //!   replaceable random source, and the suite of behaviour that every
 //!   [`KeyProvider`] must pass.

@@ -1,7 +1,7 @@
 //! The lock of the data-key cache, which a checker of all its orders replaces
-//! (`--cfg shuttle`).
+//! (tests under `--cfg shuttle`).
 
-#[cfg(shuttle)]
+#[cfg(all(test, shuttle))]
 pub(crate) use shuttle::sync::{Mutex, MutexGuard};
-#[cfg(not(shuttle))]
+#[cfg(not(all(test, shuttle)))]
 pub(crate) use std::sync::{Mutex, MutexGuard};

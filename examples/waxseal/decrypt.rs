@@ -1,29 +1,38 @@
 //! `waxseal decrypt`.
 
-use std::ffi::OsStr;
 use std::io;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
+use std::sync::Arc;
 
-use waxseal::{Client, DecryptionDetails, Error};
+use waxseal::{Client, DecryptionDetails, EncryptionContext, Error, KeyProvider, blocking};
 
+use crate::batch::{Batch, caching};
 use crate::context::ContextOptions;
 use crate::failure::{Action, Failure, say};
-use crate::files::{Contents, Destination, EXTENSION, Input, quoted};
+use crate::files::{Contents, Input, Output};
 use crate::keys::KeyOptions;
 use crate::policy::PolicyOption;
 
 /// The options of `decrypt`.
 #[derive(clap::Args)]
 pub(crate) struct Args {
-    /// The message to decrypt; - is standard input
-    #[arg(default_value = "-")]
-    input: PathBuf,
+    /// The messages to decrypt; - is standard input
+    ///
+    /// Several need -o FOLDER, and if one of them fails, the others are
+    /// decrypted all the same.
+    #[arg(value_name = "INPUT", default_value = "-")]
+    inputs: Vec<PathBuf>,
 
-    /// Where to write the plaintext; - is standard output
+    /// Where to write the plaintext: a file, or a folder; - is standard output
     ///
     /// Without it: INPUT with `.waxseal` taken off, or standard output where
-    /// INPUT is standard input. An existing file is replaced, once the whole
-    /// message has proved authentic.
+    /// INPUT is standard input. In a folder: INPUT's file name with `.waxseal`
+    /// taken off. An existing file is replaced, once the whole message has
+    /// proved authentic.
+    ///
+    /// OUT is a folder if there is one of that name, if it ends in a slash, or
+    /// if there are several inputs; a folder that is not there is made, but
+    /// none above it.
     #[arg(short, long = "output", value_name = "OUT")]
     out: Option<PathBuf>,
 
@@ -53,7 +62,7 @@ pub(crate) struct Args {
     #[arg(long, value_name = "BYTES")]
     max_buffered: Option<usize>,
 
-    /// Say which key opened the message
+    /// Say which key opened the message, of several each
     ///
     /// Of a local key also the version: a rotation adds one, and every one
     /// opens what was encrypted under it.
@@ -67,31 +76,58 @@ pub(crate) fn run(args: &Args) -> Result<(), Failure> {
         names_keys: keys.are_named(),
     };
     let context = args.context.parse(action)?;
-    let mut input = Input::open(&args.input)?;
-    let destination = Destination::choose(args.out.as_deref(), &args.input, without_extension)?;
-    destination.refuse_input(&input)?;
-    for file in keys.files() {
-        destination.refuse_key_file(&file)?;
-    }
+    let out = args.out.as_deref();
+    Batch::plan(&args.inputs, out, Contents::Plaintext, &keys)?.run(
+        &keys,
+        || client(args, action, keys.load()?),
+        |client, input, output| {
+            let name = input.name().to_owned();
+            let opened_by = decrypt(args, action, client, &context, input, output)?;
+            match opened_by.filter(|_| args.verbose) {
+                Some(opened) if args.inputs.len() > 1 => say(&format!("{name}: {opened}")),
+                Some(opened) => say(&opened),
+                None => {}
+            }
+            Ok(())
+        },
+    )
+}
 
-    let mut builder = Client::builder(keys.load()?).commitment_policy(args.policy.policy);
+/// The client of a run, for all its inputs.
+fn client(
+    args: &Args,
+    action: Action,
+    provider: Arc<dyn KeyProvider>,
+) -> Result<blocking::Client, Failure> {
+    let mut builder = Client::builder(provider)
+        .caching(caching())
+        .commitment_policy(args.policy.policy);
     if let Some(bytes) = args.max_buffered {
         builder = builder.max_buffered(bytes);
     }
-    let name = input.name().to_owned();
-    let built = builder.build();
-    let client = built
-        .map_err(|error| Failure::library(action, &name, &error))?
-        .blocking();
+    match builder.build() {
+        Ok(client) => Ok(client.blocking()),
+        Err(error) => Err(Failure::library(action, "with these options", &error)),
+    }
+}
 
-    let is_stream = destination.is_stream();
-    let mut output = destination.create(Contents::Plaintext)?;
+/// Says what opened the message.
+fn decrypt(
+    args: &Args,
+    action: Action,
+    client: &blocking::Client,
+    context: &EncryptionContext,
+    mut input: Input,
+    mut output: Output,
+) -> Result<Option<String>, Failure> {
+    let name = input.name().to_owned();
+    let is_stream = output.is_stream();
     input.tell_if_terminal();
     input.show_progress(&output);
     let failed = |error| Failure::read(action, &name, error);
     let opened_by;
     if is_stream && !args.allow_unverified {
-        let opened = client.decrypt_reader(&mut input, &context);
+        let opened = client.decrypt_reader(&mut input, context);
         let reader = match opened {
             Ok(reader) => reader,
             Err(error) => return Err(input.not_opened(action, error)),
@@ -102,7 +138,7 @@ pub(crate) fn run(args: &Args) -> Result<(), Failure> {
         output.copy_from(reader, failed)?;
     } else {
         // A file gets its name only when the signature has been verified.
-        let opened = client.decrypt_reader_unverified(&mut input, &context);
+        let opened = client.decrypt_reader_unverified(&mut input, context);
         let reader = match opened {
             Ok(reader) => reader,
             Err(error) => return Err(input.not_opened(action, error)),
@@ -116,13 +152,7 @@ pub(crate) fn run(args: &Args) -> Result<(), Failure> {
     }
     input.end_progress();
     output.commit()?;
-    keys.finish();
-    if args.verbose
-        && let Some(opened) = opened_by
-    {
-        say(&opened);
-    }
-    Ok(())
+    Ok(opened_by)
 }
 
 fn describe(details: &DecryptionDetails) -> String {
@@ -149,14 +179,4 @@ fn held_back(action: Action, signed: bool, name: &str, error: io::Error) -> Fail
         )),
         None => Failure::read(action, name, error),
     }
-}
-
-fn without_extension(input: &Path) -> Result<PathBuf, Failure> {
-    if input.extension() == Some(OsStr::new(EXTENSION)) {
-        return Ok(input.with_extension(""));
-    }
-    Err(Failure::usage(format!(
-        "{} does not end in .{EXTENSION}; give the name of the output with -o",
-        quoted(input)
-    )))
 }

@@ -1,13 +1,15 @@
 //! `waxseal encrypt`.
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
+use std::sync::Arc;
 
-use waxseal::blocking::EncryptReader;
-use waxseal::{AlgorithmSuite, Client, Error};
+use waxseal::blocking::{self, EncryptReader};
+use waxseal::{AlgorithmSuite, Client, EncryptionContext, Error, KeyProvider};
 
+use crate::batch::{Batch, caching};
 use crate::context::ContextOptions;
 use crate::failure::{Action, Failure, say};
-use crate::files::{Contents, Destination, EXTENSION, Input};
+use crate::files::{Contents, Input, Output};
 use crate::keys::KeyOptions;
 use crate::policy::PolicyOption;
 
@@ -16,15 +18,22 @@ const ACTION: Action = Action::Encrypt;
 /// The options of `encrypt`.
 #[derive(clap::Args)]
 pub(crate) struct Args {
-    /// The file to encrypt; - is standard input
-    #[arg(default_value = "-")]
-    input: PathBuf,
+    /// The files to encrypt; - is standard input
+    ///
+    /// Each becomes one message. Several need -o FOLDER, and if one of them
+    /// fails, the others are encrypted all the same.
+    #[arg(value_name = "INPUT", default_value = "-")]
+    inputs: Vec<PathBuf>,
 
-    /// Where to write the message; - is standard output
+    /// Where to write the message: a file, or a folder; - is standard output
     ///
     /// Without it: INPUT with `.waxseal` added, or standard output where INPUT
-    /// is standard input. An existing file is replaced, once the message is
-    /// whole.
+    /// is standard input. In a folder: INPUT's file name with `.waxseal` added.
+    /// An existing file is replaced, once the message is whole.
+    ///
+    /// OUT is a folder if there is one of that name, if it ends in a slash, or
+    /// if there are several inputs; a folder that is not there is made, but
+    /// none above it.
     #[arg(short, long = "output", value_name = "OUT")]
     out: Option<PathBuf>,
 
@@ -62,16 +71,22 @@ pub(crate) fn run(args: &Args) -> Result<(), Failure> {
     let keys = args.keys.parse()?;
     let context = args.context.parse(ACTION)?;
     let suite = suite(args)?;
-    let mut input = Input::open(&args.input)?;
-    let destination = Destination::choose(args.out.as_deref(), &args.input, with_extension)?;
-    destination.refuse_terminal()?;
-    destination.refuse_input(&input)?;
-    for file in keys.files() {
-        destination.refuse_key_file(&file)?;
-    }
-    let mut output = destination.create(Contents::Message)?;
+    let out = args.out.as_deref();
+    Batch::plan(&args.inputs, out, Contents::Message, &keys)?.run(
+        &keys,
+        || client(args, suite, keys.load_or_make()?),
+        |client, input, output| encrypt(client, &context, input, output),
+    )
+}
 
-    let mut builder = Client::builder(keys.load_or_make()?)
+/// The client of a run, for all its inputs.
+fn client(
+    args: &Args,
+    suite: AlgorithmSuite,
+    provider: Arc<dyn KeyProvider>,
+) -> Result<blocking::Client, Failure> {
+    let mut builder = Client::builder(provider)
+        .caching(caching())
         .commitment_policy(args.policy.policy)
         .suite(suite)
         // Naming such a suite is the opt-in.
@@ -79,22 +94,29 @@ pub(crate) fn run(args: &Args) -> Result<(), Failure> {
     if let Some(bytes) = args.frame_length {
         builder = builder.frame_length(bytes);
     }
-    let name = input.name().to_owned();
-    let refused = |error: Error| Failure::library(ACTION, &name, &error);
-    let client = builder.build().map_err(refused)?.blocking();
-    let encryptor = client
-        .encryptor(&context, input.length())
-        .map_err(refused)?;
+    match builder.build() {
+        Ok(client) => Ok(client.blocking()),
+        Err(error) => Err(Failure::library(ACTION, "with these options", &error)),
+    }
+}
 
+fn encrypt(
+    client: &blocking::Client,
+    context: &EncryptionContext,
+    mut input: Input,
+    mut output: Output,
+) -> Result<(), Failure> {
+    let name = input.name().to_owned();
+    let encryptor = client
+        .encryptor(context, input.length())
+        .map_err(|error| Failure::library(ACTION, &name, &error))?;
     input.tell_if_terminal();
     input.show_progress(&output);
     output.copy_from(EncryptReader::new(&mut input, encryptor), |error| {
         Failure::read(ACTION, &name, error)
     })?;
     input.end_progress();
-    output.commit()?;
-    keys.finish();
-    Ok(())
+    output.commit()
 }
 
 /// The suite, which the policy must allow: found out before a key is made.
@@ -112,11 +134,4 @@ fn suite(args: &Args) -> Result<AlgorithmSuite, Failure> {
         ));
     }
     Ok(suite)
-}
-
-fn with_extension(input: &Path) -> Result<PathBuf, Failure> {
-    let mut name = input.as_os_str().to_owned();
-    name.push(".");
-    name.push(EXTENSION);
-    Ok(name.into())
 }

@@ -135,12 +135,17 @@ impl Failure {
         self
     }
 
+    /// Says it, now: what is left is its exit code.
+    pub(crate) fn said(mut self) -> Self {
+        if let Some(text) = self.text.take() {
+            say(&text);
+        }
+        self
+    }
+
     /// Says it, and gives the exit code.
     pub(crate) fn report(self) -> ExitCode {
-        if let Some(text) = &self.text {
-            say(text);
-        }
-        ExitCode::from(self.code as u8)
+        ExitCode::from(self.said().code as u8)
     }
 }
 

@@ -32,7 +32,7 @@ pub(crate) fn quoted(path: &Path) -> String {
 pub(crate) struct Input {
     file: File,
     name: String,
-    metadata: Metadata,
+    id: Option<FileId>,
     length: Option<u64>,
     progress: Option<Progress>,
     is_empty: bool,
@@ -63,17 +63,31 @@ impl Input {
             checked.map_err(|error| Failure::io(format_args!("cannot read {name}"), error))?;
         Ok(Input {
             length: rest_of(&file, &metadata),
+            id: identity(path, &metadata),
             file,
             name,
-            metadata,
             progress: None,
             is_empty: true,
         })
     }
 
+    /// Whether [`Input::open`] could open it. A pipe or a device is left alone:
+    /// opening it may wait, or take what the reader is to get.
+    pub(crate) fn probe(path: &Path) -> Result<(), Failure> {
+        match fs::metadata(path) {
+            Ok(found) if !found.is_file() && !found.is_dir() => Ok(()),
+            _ => Input::open(path).map(drop),
+        }
+    }
+
     /// How messages name it.
     pub(crate) fn name(&self) -> &str {
         &self.name
+    }
+
+    /// Which file it is.
+    pub(crate) fn id(&self) -> Option<&FileId> {
+        self.id.as_ref()
     }
 
     /// How many bytes will come, where that is known.
@@ -130,11 +144,29 @@ fn rest_of(mut file: &File, metadata: &Metadata) -> Option<u64> {
     (metadata.is_file() && length > 0).then_some(length)
 }
 
-/// What is written, which decides who may read the file.
+/// What is written, which decides who may read the file, and its name where the
+/// command line gives none.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Contents {
     Message,
     Plaintext,
+}
+
+impl Contents {
+    /// The path of what is made from `input`: [`EXTENSION`] added, or taken
+    /// off, where that leaves a name.
+    pub(crate) fn default_path(self, input: &Path) -> Option<PathBuf> {
+        if self == Contents::Message {
+            let mut path = input.as_os_str().to_owned();
+            path.push(".");
+            path.push(EXTENSION);
+            return Some(path.into());
+        }
+        let stem = input.file_stem()?;
+        let is_name = stem != "." && stem != "..";
+        let fits = is_name && input.extension() == Some(OsStr::new(EXTENSION));
+        fits.then(|| input.with_file_name(stem))
+    }
 }
 
 /// Where the output will go: chosen and checked before anything is made.
@@ -154,26 +186,16 @@ pub(crate) enum Destination {
 }
 
 impl Destination {
-    /// What `-o` says. Without it, standard output for standard input, else
-    /// the name that `derive` makes of the input's.
-    pub(crate) fn choose(
-        out: Option<&Path>,
-        input: &Path,
-        derive: impl FnOnce(&Path) -> Result<PathBuf, Failure>,
-    ) -> Result<Self, Failure> {
-        let standard = |asked_for| match unbuffered(&io::stdout()) {
+    /// Standard output.
+    pub(crate) fn standard(asked_for: bool) -> Result<Self, Failure> {
+        match unbuffered(&io::stdout()) {
             Ok(file) => Ok(Destination::Standard { file, asked_for }),
             Err(error) => Err(Failure::write("standard output", &error)),
-        };
-        match out {
-            Some(out) if is_standard(out) => standard(true),
-            Some(out) => Self::at(out),
-            None if is_standard(input) => standard(false),
-            None => Self::at(&derive(input)?),
         }
     }
 
-    fn at(path: &Path) -> Result<Self, Failure> {
+    /// What is at this path, or will be.
+    pub(crate) fn at(path: &Path) -> Result<Self, Failure> {
         let failed = |error| Failure::write(&quoted(path), &error);
         match fs::metadata(path) {
             Ok(found) if found.is_dir() => Err(failed(io::ErrorKind::IsADirectory.into())),
@@ -193,12 +215,6 @@ impl Destination {
         }
     }
 
-    /// Whether what is written is out of reach at once, so that it cannot be
-    /// taken back when the end turns out wrong.
-    pub(crate) fn is_stream(&self) -> bool {
-        !matches!(self, Destination::File { .. })
-    }
-
     /// Refuses to pour binary bytes on a terminal that was not asked for.
     pub(crate) fn refuse_terminal(&self) -> Result<(), Failure> {
         match self {
@@ -212,37 +228,20 @@ impl Destination {
         }
     }
 
-    /// Refuses to write over a file that is being read.
-    pub(crate) fn refuse_input(&self, input: &Input) -> Result<(), Failure> {
-        if self.is(&input.metadata) {
-            return Err(Failure::usage(format!(
-                "{} is the input and the output; give another file to -o",
-                input.name
-            )));
-        }
-        Ok(())
-    }
-
-    /// Refuses to write over a key.
-    pub(crate) fn refuse_key_file(&self, key: &Path) -> Result<(), Failure> {
-        if fs::metadata(key).is_ok_and(|metadata| self.is(&metadata)) {
-            return Err(Failure::usage(format!(
-                "{} is a key file and the output; give another file to -o",
-                quoted(key)
-            )));
-        }
-        Ok(())
-    }
-
-    fn is(&self, other: &Metadata) -> bool {
+    /// The file that is written to or replaced, if it is there yet.
+    pub(crate) fn id(&self) -> Option<FileId> {
         match self {
-            Destination::Standard { file, .. } => {
-                file.metadata().is_ok_and(|own| is_same_file(&own, other))
-            }
-            Destination::Stream { .. } => false,
-            Destination::File { replaced, .. } => replaced
-                .as_ref()
-                .is_some_and(|own| is_same_file(own, other)),
+            Destination::Standard { file, .. } => identity(Path::new("-"), &file.metadata().ok()?),
+            Destination::Stream { .. } => None,
+            Destination::File { path, replaced } => identity(path, replaced.as_ref()?),
+        }
+    }
+
+    /// The file's path, where that is what will be replaced.
+    pub(crate) fn path(&self) -> Option<&Path> {
+        match self {
+            Destination::File { path, .. } => Some(path),
+            _ => None,
         }
     }
 
@@ -294,6 +293,12 @@ enum Sink {
 }
 
 impl Output {
+    /// Whether what is written is out of reach at once, so that it cannot be
+    /// taken back when the end turns out wrong.
+    pub(crate) fn is_stream(&self) -> bool {
+        matches!(self.sink, Sink::Stream(_))
+    }
+
     /// Whether somebody may be looking at what comes out, or at what another
     /// program in a pipe makes of it.
     fn is_watched(&self) -> bool {
@@ -469,16 +474,30 @@ fn keep_permissions(_: &File, _: &Metadata) -> io::Result<()> {
     Ok(())
 }
 
+/// What a regular file has in common with itself by another name, and with no
+/// other: device and inode.
 #[cfg(unix)]
-fn is_same_file(one: &Metadata, other: &Metadata) -> bool {
+pub(crate) type FileId = (u64, u64);
+
+/// The same where metadata alone do not tell: the path without links.
+#[cfg(not(unix))]
+pub(crate) type FileId = PathBuf;
+
+#[cfg(unix)]
+fn identity(_: &Path, metadata: &Metadata) -> Option<FileId> {
     use std::os::unix::fs::MetadataExt;
-    one.is_file() && (one.dev(), one.ino()) == (other.dev(), other.ino())
+    metadata.is_file().then(|| (metadata.dev(), metadata.ino()))
 }
 
-/// Not to be told from metadata alone; the rename is safe all the same.
 #[cfg(not(unix))]
-fn is_same_file(_: &Metadata, _: &Metadata) -> bool {
-    false
+fn identity(path: &Path, metadata: &Metadata) -> Option<FileId> {
+    let is_named = metadata.is_file() && !is_standard(path);
+    is_named.then(|| fs::canonicalize(path).ok()).flatten()
+}
+
+/// Which regular file is at this path.
+pub(crate) fn identity_at(path: &Path) -> Option<FileId> {
+    identity(path, &fs::metadata(path).ok()?)
 }
 
 /// A standard stream without the library's buffer: what is read and written

@@ -1,6 +1,7 @@
-//! Unfinished files, and a terminal without echo: neither stays behind, also
-//! when the run is interrupted.
+//! Unfinished files, a folder with nothing in it, and a terminal without echo:
+//! none stays behind, also when the run is interrupted.
 
+use std::fs;
 use std::io;
 use std::path::PathBuf;
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -29,6 +30,38 @@ impl Unfinished {
         unfinished.push(file.path().to_owned());
         let _listed = Listed(file.path().to_owned());
         Ok(Unfinished { file, _listed })
+    }
+}
+
+/// A folder that this run has made, and that goes with it if nothing has come
+/// into it.
+pub(crate) struct NewFolder {
+    listed: Listed,
+}
+
+impl NewFolder {
+    /// Makes it; `None` if it is there, made by another run meanwhile.
+    pub(crate) fn create(folder: PathBuf) -> io::Result<Option<Self>> {
+        #[cfg(unix)]
+        signals::watch();
+        let mut unfinished = lock();
+        match fs::create_dir(&folder) {
+            Ok(()) => {}
+            Err(error) if error.kind() == io::ErrorKind::AlreadyExists && folder.is_dir() => {
+                return Ok(None);
+            }
+            Err(error) => return Err(error),
+        }
+        unfinished.push(folder.clone());
+        let listed = Listed(folder);
+        Ok(Some(NewFolder { listed }))
+    }
+}
+
+impl Drop for NewFolder {
+    fn drop(&mut self) {
+        // The system refuses where there is something in it.
+        let _ = fs::remove_dir(&self.listed.0);
     }
 }
 
@@ -104,6 +137,7 @@ mod terminal {
 
 #[cfg(unix)]
 mod signals {
+    use std::fs;
     use std::sync::Once;
 
     use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
@@ -129,8 +163,9 @@ mod signals {
         for signal in signals.forever() {
             // Not given back: nothing new is made from here on.
             let unfinished = super::lock();
-            for path in unfinished.iter() {
-                let _ = std::fs::remove_file(path);
+            // The last first: a folder after what is in it.
+            for path in unfinished.iter().rev() {
+                let _ = fs::remove_file(path).or_else(|_| fs::remove_dir(path));
             }
             super::terminal::restore();
             // The program ends by the signal, so that a shell's script ends too.
@@ -140,7 +175,7 @@ mod signals {
 
     /// Where the system tells, as Linux does.
     fn is_ignored(signal: i32) -> bool {
-        let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
+        let status = fs::read_to_string("/proc/self/status").unwrap_or_default();
         let ignored = status
             .lines()
             .find_map(|line| line.strip_prefix("SigIgn:"))

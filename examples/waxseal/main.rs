@@ -3,8 +3,10 @@
 //!
 //! A command is one file, with its options; [`manage`] is `waxseal keys`. What
 //! they share: [`keys`] (and [`default_key`]), [`store`], [`passphrase`],
-//! [`context`], [`policy`], [`files`], [`failure`].
+//! [`context`], [`policy`], [`batch`] (which input goes where), [`files`],
+//! [`failure`].
 
+mod batch;
 mod context;
 mod decrypt;
 mod default_key;
@@ -61,6 +63,7 @@ Exit codes:
      off, another one's, of another context; or a key may not be used
   2  the command line asks for what cannot be
   3  a file cannot be read or written, or the system failed
+Of several inputs, those that fail are named, and the code is that of the first.
 
 An output file appears, or is replaced, only when all went well. Until then its
 bytes are in a file beside it whose name ends in .waxseal-tmp; one that stays
@@ -73,7 +76,7 @@ enum Command {
     /// Encrypt a file or a pipe
     ///
     /// The input stays as it is; the message is a new file. Any length works,
-    /// in little memory.
+    /// in little memory. Several inputs become a message each.
     #[command(after_long_help = ENCRYPT_EXAMPLES)]
     Encrypt(encrypt::Args),
 
@@ -120,6 +123,9 @@ Examples:
   With the default key, alias/default of your store, made on first use:
     waxseal encrypt notes.txt
 
+  Several files, each to a message of its own in the folder `backup`:
+    waxseal encrypt notes.txt photos/*.jpg -o backup
+
   With another key of the store, or of another store:
     waxseal encrypt notes.txt --key local:/srv/keys:alias/notes
 
@@ -138,6 +144,7 @@ Examples:
 const DECRYPT_EXAMPLES: &str = "\
 Examples:
   waxseal decrypt notes.txt.waxseal
+  waxseal decrypt backup/*.waxseal -o restored
   waxseal decrypt db.dump.waxseal -o /tmp/db.dump \\
       --key raw-aes:acme:backup:backup.key --context purpose=backup
   waxseal decrypt < mydb.sql.waxseal | psql mydb";

@@ -1,6 +1,8 @@
 //! Materials that no provider behind a client's own manager can lead to: a
 //! cache that several clients share could. And the last frames of all.
 
+use std::sync::Arc;
+
 use super::open::{Opener, Release};
 use super::output::{Buffer, Output};
 use super::seal::Sealer;
@@ -108,7 +110,7 @@ fn materials(suite: AlgorithmSuite) -> DecryptionMaterials {
     DecryptionMaterials {
         suite,
         bound_context: EncryptionContext::new(),
-        data_key: SecretBytes::from(vec![7; suite.data_key_length()]),
+        data_key: Arc::new(SecretBytes::from(vec![7; suite.data_key_length()])),
         verifying_key,
         index: 0,
         provider: ProviderIdentity::new("p", &[]),

@@ -7,7 +7,7 @@ use crate::keys::data_folder;
 use crate::tool::{Run, Tool};
 
 /// Where the store is that nobody named.
-fn default_store(tool: &Tool) -> PathBuf {
+pub(crate) fn default_store(tool: &Tool) -> PathBuf {
     data_folder(tool).join("waxseal").join("store")
 }
 
@@ -73,7 +73,7 @@ fn first_command() {
     assert_eq!(names(&store.join("..")), ["store", "store.key"]);
 }
 
-fn names(folder: &Path) -> Vec<String> {
+pub(crate) fn names(folder: &Path) -> Vec<String> {
     let mut names: Vec<_> = fs::read_dir(folder)
         .unwrap()
         .map(|entry| entry.unwrap().file_name().into_string().unwrap())

@@ -10,6 +10,7 @@ mod local;
 mod manage;
 mod refusals;
 mod round_trip;
+mod several;
 mod streams;
 #[cfg(target_os = "linux")]
 mod terminal;

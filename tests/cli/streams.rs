@@ -290,7 +290,7 @@ fn half_decrypted(tool: &Tool, command: &mut std::process::Command) -> (Child, V
 }
 
 #[cfg(target_os = "linux")]
-fn signal(child: &Child, name: &str) {
+pub(crate) fn signal(child: &Child, name: &str) {
     let (signal, pid) = (format!("-{name}"), child.id().to_string());
     let killed = std::process::Command::new("kill")
         .args([signal, pid])

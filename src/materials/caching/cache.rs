@@ -1,23 +1,22 @@
 //! The cache that clients share, and what can be asked of it.
 
+use std::cell::Cell;
 use std::fmt;
 use std::future::Future;
 use std::pin::Pin;
 use std::sync::{Arc, PoisonError};
 use std::task::{Context, Poll};
-use std::time::Duration;
 
 use super::Materials;
 use super::flight::Call;
 use super::id::EntryId;
 use super::limits::Limits;
 use super::report;
-use super::state::{Decision, Need, Place, State};
+use super::state::{Decision, Need, Place, State, Unrefreshed};
 use super::statistics::{CacheEvent, CacheOutcome, CacheStatistics};
 use crate::clock::{Clock, SystemClock};
 use crate::error::{Error, Result};
 use crate::materials::Caller;
-use crate::provider::ProviderErrorKind;
 use crate::sync::{Mutex, MutexGuard};
 
 /// A task for the application's executor: see
@@ -257,7 +256,7 @@ impl Shared {
                 if let (Some(place), Some(spawner)) = (refresh, spawner) {
                     let ticket = self.ticket((need.id, Caller::Async), need.limits, place);
                     spawner.spawn(Box::pin(async move {
-                        // A failure has been settled by the ticket.
+                        // A failure is settled where it lands.
                         let _ = ticket.await;
                     }));
                 }
@@ -302,39 +301,29 @@ impl Shared {
         self.with_state(|state| state.evict(chosen))
     }
 
-    fn land(&self, ticket: &Ticket, result: &Result<Materials>) {
+    fn land(&self, ticket: &Ticket, result: &Result<Materials>) -> Option<Unrefreshed> {
         let now = self.clock.elapsed();
         let took = now.saturating_sub(ticket.place.flight.started);
-        self.with_state(|state| {
+        let unrefreshed = self.with_state(|state| {
             state.statistics.count_call(took, result.is_ok());
-            state.land(ticket.key, &ticket.place.flight, result, now);
+            state.land(ticket.key, &ticket.place.flight, result, now)
         });
         report::call(took, result.is_ok());
+        unrefreshed
     }
 
-    /// What a failed refresh means for the entry that is there.
-    fn settle_refresh(&self, ticket: &Ticket, number: u64, error: &Error) {
-        let (id, limits) = (ticket.key.0, &ticket.limits);
-        let partition = &*limits.partition;
-        let event = if error.is_retryable() {
-            let pause = limits.refresh.as_ref().map(|refresh| refresh.pause);
-            let pause = pause.unwrap_or_default().max(retry_after(error));
-            let now = self.clock.elapsed();
-            let left = self.with_state(|state| state.put_off(id, number, pause, now));
-            left.map(|left| CacheEvent::ServingStale {
+    fn tell(&self, partition: &str, unrefreshed: Unrefreshed, error: &Error) {
+        let event = match unrefreshed {
+            Unrefreshed::Stale(left) => CacheEvent::ServingStale {
                 partition,
                 error,
                 left,
-            })
-        } else {
-            let denied = self.with_state(|state| state.deny(id, number));
-            denied.then_some(CacheEvent::RefreshDenied { partition, error })
+            },
+            Unrefreshed::Denied => CacheEvent::RefreshDenied { partition, error },
         };
-        if let Some(event) = event {
-            report::event(&event);
-            if let Some(on_event) = &self.on_event {
-                on_event(&event);
-            }
+        report::event(&event);
+        if let Some(on_event) = &self.on_event {
+            on_event(&event);
         }
     }
 
@@ -348,24 +337,6 @@ impl Shared {
         }
         None
     }
-}
-
-/// The longest time that a provider asks to be left alone.
-fn retry_after(error: &Error) -> Duration {
-    let after = |kind| match kind {
-        ProviderErrorKind::Throttled { retry_after } => retry_after,
-        _ => None,
-    };
-    let asked = match error {
-        Error::Provider(error) => after(error.kind()),
-        Error::Unwrap(failures) => failures
-            .iter()
-            .flat_map(|failure| &failure.causes)
-            .filter_map(|cause| after(cause.kind()))
-            .max(),
-        _ => None,
-    };
-    asked.unwrap_or_default()
 }
 
 enum Spawner {
@@ -399,11 +370,15 @@ impl Future for Ticket {
 
     fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {
         let Place { flight, seat, .. } = &self.place;
-        let polled = flight.poll(*seat, context, |result| self.cache.land(&self, result));
+        let unrefreshed = Cell::new(None);
+        let polled = flight.poll(*seat, context, |result| {
+            unrefreshed.set(self.cache.land(&self, result));
+        });
         if let Poll::Ready(result) = &polled {
             self.is_used = true;
-            if let (Err(error), Some(number)) = (result, self.place.refreshes) {
-                self.cache.settle_refresh(&self, number, error);
+            // When all who wait have been woken: this may take a while.
+            if let (Err(error), Some(unrefreshed)) = (result, unrefreshed.take()) {
+                self.cache.tell(&self.limits.partition, unrefreshed, error);
             }
         }
         polled

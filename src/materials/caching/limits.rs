@@ -6,6 +6,7 @@ use std::time::Duration;
 use super::DataKeyCache;
 use crate::crypto::CryptoBackend;
 use crate::error::{Error, Result};
+use crate::provider::ProviderErrorKind;
 
 /// The most messages that one data key may encrypt (framework/caching-cmm.md,
 /// "Limit Messages").
@@ -171,6 +172,32 @@ pub(super) struct Limits {
     pub(super) partition: Arc<str>,
     pub(super) refresh: Option<Refresh>,
     pub(super) negative_ttl: Duration,
+}
+
+impl Limits {
+    /// How long no refresh is tried after this failure of one.
+    pub(super) fn pause(&self, error: &Error) -> Duration {
+        let pause = self.refresh.as_ref().map(|refresh| refresh.pause);
+        pause.unwrap_or_default().max(retry_after(error))
+    }
+}
+
+/// The longest time that a provider asks to be left alone.
+fn retry_after(error: &Error) -> Duration {
+    let after = |kind| match kind {
+        ProviderErrorKind::Throttled { retry_after } => retry_after,
+        _ => None,
+    };
+    let asked = match error {
+        Error::Provider(error) => after(error.kind()),
+        Error::Unwrap(failures) => failures
+            .iter()
+            .flat_map(|failure| &failure.causes)
+            .filter_map(|cause| after(cause.kind()))
+            .max(),
+        _ => None,
+    };
+    asked.unwrap_or_default()
 }
 
 /// When a data key is refreshed ahead.

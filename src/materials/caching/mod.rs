@@ -17,6 +17,8 @@ mod follow;
 mod id;
 mod limits;
 mod report;
+#[cfg(all(test, shuttle))]
+mod shuttle;
 mod state;
 mod statistics;
 

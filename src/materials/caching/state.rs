@@ -61,6 +61,8 @@ pub(super) struct Aloft {
     bytes: u64,
     /// The entry that it is to replace ahead of its expiry.
     refreshes: Option<u64>,
+    /// The number of the first entry to come after it was started.
+    since: u64,
 }
 
 /// What a request comes to.
@@ -81,8 +83,14 @@ pub(super) struct Place {
     pub(super) flight: Arc<Flight>,
     pub(super) seat: u64,
     pub(super) reserved: Option<u64>,
-    /// The entry that is refreshed.
-    pub(super) refreshes: Option<u64>,
+}
+
+/// What a failed refresh has meant for the entry that was there.
+pub(super) enum Unrefreshed {
+    /// It goes on serving, for this time at most.
+    Stale(Duration),
+    /// It is gone.
+    Denied,
 }
 
 type FlightKey = (EntryId, Caller);
@@ -208,7 +216,6 @@ impl State {
             flight: aloft.flight.clone(),
             seat: aloft.flight.board(),
             reserved: need.charge,
-            refreshes: None,
         })
     }
 
@@ -229,6 +236,7 @@ impl State {
             messages: 0,
             bytes: 0,
             refreshes,
+            since: self.next,
         };
         aloft.reserve(charge);
         self.flights.entry(key).or_default().push(aloft);
@@ -236,26 +244,31 @@ impl State {
             seat: flight.board(),
             flight,
             reserved: charge,
-            refreshes,
         })
     }
 
-    /// Takes a call that has ended out of the air, and its materials in.
+    /// Takes a call that has ended out of the air, and its materials in. What
+    /// a failed refresh means is settled with that: nobody comes in between,
+    /// and asks again.
     pub(super) fn land(
         &mut self,
         key: FlightKey,
         flight: &Arc<Flight>,
         result: &Result<Materials>,
         now: Duration,
-    ) {
+    ) -> Option<Unrefreshed> {
         // One that an eviction has met is not here any more: its data key
         // serves those who wait for it, and nobody after them.
-        let Some(aloft) = self.take_aloft(key, flight) else {
-            return;
-        };
+        let aloft = self.take_aloft(key, flight)?;
         match result {
-            Ok(materials) => self.insert(key.0, materials.clone(), &aloft, now),
-            Err(error) => self.refuse(key.0, error, &aloft.limits, now),
+            Ok(materials) => {
+                self.insert(key.0, materials.clone(), &aloft, now);
+                None
+            }
+            Err(error) => {
+                self.refuse(key.0, error, &aloft.limits, now);
+                self.unrefreshed(key.0, error, &aloft, now)
+            }
         }
     }
 
@@ -283,9 +296,14 @@ impl State {
     }
 
     fn insert(&mut self, id: EntryId, materials: Materials, aloft: &Aloft, now: Duration) {
+        // One that a sweep has not come to yet has expired all the same.
+        if self.entries.peek(&id).is_some_and(|old| old.expires <= now) {
+            self.remove(id, Cause::Expired);
+        }
         let old = self.entries.peek(&id);
         let is_refresh = aloft.refreshes.is_some() && old.map(|old| old.number) == aloft.refreshes;
-        // Of several calls for one identifier, what has something left stays.
+        // Of several calls for one identifier at one time, what has something
+        // left stays. An entry of before the call did not do for it, and goes.
         let is_used_up = |messages, bytes| {
             messages >= aloft.limits.max_messages || bytes >= aloft.limits.max_bytes
         };
@@ -293,9 +311,9 @@ impl State {
             Some(_) if is_refresh => Cause::Replaced,
             Some(old) if now.saturating_sub(old.created) >= aloft.limits.max_age => Cause::Replaced,
             Some(old)
-                if is_used_up(aloft.messages, aloft.bytes)
-                    && !is_used_up(old.messages, old.bytes)
-                    && now < old.expires =>
+                if old.number >= aloft.since
+                    && is_used_up(aloft.messages, aloft.bytes)
+                    && !is_used_up(old.messages, old.bytes) =>
             {
                 return;
             }
@@ -389,28 +407,27 @@ impl State {
         ids.len()
     }
 
-    /// A failed refresh: the entry goes on serving, for the time that is
-    /// given back.
-    pub(super) fn put_off(
+    fn unrefreshed(
         &mut self,
         id: EntryId,
-        number: u64,
-        pause: Duration,
+        error: &Error,
+        aloft: &Aloft,
         now: Duration,
-    ) -> Option<Duration> {
+    ) -> Option<Unrefreshed> {
+        let number = aloft.refreshes?;
         let entry = self.entries.peek_mut(&id)?;
         if entry.number != number {
             return None;
         }
-        entry.refresh_from = now.saturating_add(pause);
-        self.statistics.stale += 1;
-        Some(entry.expires.saturating_sub(now))
-    }
-
-    /// A refresh that was denied: the entry goes.
-    pub(super) fn deny(&mut self, id: EntryId, number: u64) -> bool {
-        let found = self.entries.peek(&id);
-        found.is_some_and(|entry| entry.number == number) && self.remove(id, Cause::Denied)
+        if error.is_retryable() {
+            entry.refresh_from = now.saturating_add(aloft.limits.pause(error));
+            let left = entry.expires.saturating_sub(now);
+            self.statistics.stale += 1;
+            Some(Unrefreshed::Stale(left))
+        } else {
+            self.remove(id, Cause::Denied);
+            Some(Unrefreshed::Denied)
+        }
     }
 
     fn refused(&mut self, need: &Need<'_>, now: Duration) -> Option<Error> {
