@@ -20,5 +20,5 @@ dir="${1:-$target/interop}"
 
 "$root/interop/setup.sh" "$dir" python
 export CARGO_TARGET_DIR="$target/peers"
-nice -n 19 cargo build --locked --release --manifest-path "$here/Cargo.toml"
+nice -n 19 cargo build --release --manifest-path "$here/Cargo.toml"
 exec "$CARGO_TARGET_DIR/release/waxseal-peers" "$dir/venv/bin/python" "$here/peer.py"
