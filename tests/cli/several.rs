@@ -72,7 +72,8 @@ fn there_and_back() {
 #[test]
 fn one_data_key_for_all_of_a_run() {
     let tool = tool_with(&["a", "b", "c"]);
-    tool.works(["encrypt", "a", "b", "c", "-o", "out"]);
+    let run = tool.run(["encrypt", "a", "b", "c", "-o", "out"]);
+    assert_eq!(run.code, Some(0), "{}", run.stderr);
     let messages = ["out/a.waxseal", "out/b.waxseal", "out/c.waxseal"];
     tool.works([&["decrypt", "-o", "back"], &messages[..]].concat());
     assert_eq!(names(&tool.path("back")), ["a", "b", "c"]);
