@@ -469,6 +469,33 @@ fn bytes_waste_less_than_half() {
     });
 }
 
+/// The kinds' calls may land one upon the other: the data key that has more
+/// left stays.
+#[test]
+fn of_two_data_keys_the_less_used_one_stays() {
+    check(|| {
+        let world = World::new(PLAIN, &[]);
+        let sent = together(&world, 4, |world, index| {
+            let caller = Caller::BOTH[index / 3];
+            world.send_as(0, caller, 1).unwrap()
+        });
+        let used = world.used.lock().unwrap().clone();
+        let kept = world.send(1).unwrap();
+        // Else one of them has been used more since they landed.
+        if sent
+            .iter()
+            .all(|(_, outcome)| *outcome != CacheOutcome::Hit)
+        {
+            assert_eq!(
+                used.values().min(),
+                used.get(&kept),
+                "{used:?}, {kept} is kept"
+            );
+        }
+        world.settle();
+    });
+}
+
 #[test]
 fn those_who_want_one_data_key_make_one_call() {
     check(|| {

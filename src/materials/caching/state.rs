@@ -302,21 +302,13 @@ impl State {
         }
         let old = self.entries.peek(&id);
         let is_refresh = aloft.refreshes.is_some() && old.map(|old| old.number) == aloft.refreshes;
-        // Of several calls for one identifier at one time, what has something
-        // left stays. An entry of before the call did not do for it, and goes.
-        let is_used_up = |messages, bytes| {
-            messages >= aloft.limits.max_messages || bytes >= aloft.limits.max_bytes
-        };
         let cause = match old {
             Some(_) if is_refresh => Cause::Replaced,
             Some(old) if now.saturating_sub(old.created) >= aloft.limits.max_age => Cause::Replaced,
-            Some(old)
-                if old.number >= aloft.since
-                    && is_used_up(aloft.messages, aloft.bytes)
-                    && !is_used_up(old.messages, old.bytes) =>
-            {
-                return;
-            }
+            // Of several calls for one identifier at one time, what has the most
+            // left stays. An entry of before the call did not do for it, and
+            // goes.
+            Some(old) if old.number >= aloft.since && old.is_used_less(aloft) => return,
             _ => Cause::Exhausted,
         };
         self.statistics.refreshed += u64::from(is_refresh);
@@ -478,6 +470,11 @@ impl Entry {
     fn serves(&self, need: &Need<'_>, now: Duration) -> bool {
         let age = now.saturating_sub(self.created);
         now < self.expires && age < need.limits.max_age && need.fits(self.messages, self.bytes)
+    }
+
+    /// Whether it serves whatever that call's data key could.
+    fn is_used_less(&self, than: &Aloft) -> bool {
+        self.messages <= than.messages && self.bytes <= than.bytes
     }
 
     fn charge(&mut self, need: &Need<'_>) -> Materials {
