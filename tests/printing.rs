@@ -7,6 +7,7 @@ use std::collections::BTreeSet;
 use std::fmt::Debug;
 use std::io::{Read, Write};
 use std::sync::{Arc, Mutex};
+use std::time::Duration;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::{STANDARD_NO_PAD, URL_SAFE_NO_PAD};
@@ -15,9 +16,10 @@ use support::map::Map;
 use support::providers::Answers;
 use support::{Mode, builder, ready, stream};
 use waxseal::{
-    AlgorithmSuite, Client, CryptoBackend, EncryptedDataKey, EncryptionContext, GenerateDataKey,
-    GeneratedDataKey, KeyProvider, MultiProvider, ProviderFuture, ProviderIdentity, RawAesProvider,
-    SecretBytes, UnwrapDataKey, UnwrapFailures, UnwrappedDataKey, WrapDataKey, inspect,
+    AlgorithmSuite, Caching, Client, CryptoBackend, DataKeyCache, EncryptedDataKey,
+    EncryptionContext, GenerateDataKey, GeneratedDataKey, KeyProvider, MultiProvider,
+    ProviderFuture, ProviderIdentity, RawAesProvider, SecretBytes, UnwrapDataKey, UnwrapFailures,
+    UnwrappedDataKey, WrapDataKey, inspect,
 };
 
 // No words, that might be printed for themselves.
@@ -235,6 +237,43 @@ fn messages_and_streams() {
         let (derived, _) = craft.derived();
         printed.holds_none_of(&[WRAPPING_KEY, &craft.data_key, &derived, PLAINTEXT]);
     }
+}
+
+#[test]
+fn cached_data_keys() {
+    let printed = Arc::new(Printed::default());
+    let none = EncryptionContext::new();
+    printed.debug(&DataKeyCache::builder(10));
+    let cache = DataKeyCache::new(10);
+    // Each data key is due for a refresh after its first message.
+    let caching = Caching::new(&cache, Duration::from_secs(1000))
+        .max_messages(10)
+        .refresh_after(0.01);
+    printed.debug(&caching);
+    let refused = caching.clone().max_messages(0);
+    let builder = Client::builder(Prints(printed.clone())).caching(caching);
+    printed.debug(&builder);
+    let client = builder.build().unwrap();
+    let message = ready(client.encrypt(PLAINTEXT, &none)).unwrap();
+    for _ in 0..2 {
+        printed.debug(&ready(client.prepare(&none, Some(5))).unwrap());
+        printed.debug(&ready(client.decrypt(&message, &none)).unwrap());
+    }
+    printed.debug(&client);
+    printed.debug(&client.blocking());
+    printed.debug(&client.cache_partition());
+    printed.debug(&cache);
+    printed.debug(&cache.statistics());
+    assert_eq!(cache.statistics().entries, 2);
+    let builder = Client::builder(Prints(printed.clone())).caching(refused);
+    printed.error(&builder.build().unwrap_err());
+
+    let broken = Answers::data_key([DATA_KEY, &b"!"[..]].concat());
+    let caching = Caching::new(&cache, Duration::from_secs(1000));
+    let client = Client::builder(broken).caching(caching).build().unwrap();
+    printed.error(&ready(client.encrypt(PLAINTEXT, &none)).unwrap_err());
+    printed.error(&ready(client.decrypt(&message, &none)).unwrap_err());
+    printed.holds_none_of(&[WRAPPING_KEY, DATA_KEY, PLAINTEXT]);
 }
 
 #[test]

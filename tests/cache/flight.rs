@@ -5,7 +5,7 @@ use waxseal::test_util::Delay;
 use waxseal::{CacheOutcome, Client};
 
 use crate::tasks::{
-    PATIENCE, decryption, encryption, encryptions, outcomes, run, wait_for_coalesced,
+    PATIENCE, Threads, decryption, encryption, encryptions, outcomes, run, wait_for_coalesced,
 };
 use crate::world::{World, encrypt, prepare, tenant};
 
@@ -33,7 +33,7 @@ fn one_call_for_decryption() {
     let client = world.client();
     let message = encrypt(&client, &tenant(0));
     world.hold();
-    let mut tasks: Vec<_> = (0..10).map(|_| decryption(&client, &message)).collect();
+    let mut tasks: Vec<_> = (0..10).map(|_| decryption(&client, &message, 0)).collect();
     run(&mut tasks);
     assert_eq!(world.delaying.held(), 1);
     world.let_go();
@@ -49,7 +49,7 @@ fn identifiers_do_not_wait_for_one_another() {
     let client = world.client();
     let message = encrypt(&client, &tenant(1));
     world.hold();
-    let mut tasks = [encryption(&client), decryption(&client, &message)];
+    let mut tasks = [encryption(&client), decryption(&client, &message, 1)];
     run(&mut tasks[..1]);
     world.delaying.set(Delay::None);
     assert_eq!(prepare(&client, &tenant(2), 1), Miss);
@@ -72,21 +72,18 @@ fn clients_that_share_wait_together() {
 }
 
 /// Runs this on so many threads, and lets the call go when all wait for it.
-fn blocking(world: &World, threads: u64, request: impl Fn() -> CacheOutcome + Sync) -> [usize; 2] {
+fn blocking(
+    world: &World,
+    threads: u64,
+    request: impl Fn() -> Option<CacheOutcome> + Send + Sync + 'static,
+) -> [usize; 2] {
     world.hold();
-    let outcomes: Vec<_> = std::thread::scope(|scope| {
-        let callers: Vec<_> = (0..threads).map(|_| scope.spawn(&request)).collect();
-        let all_wait = world.delaying.wait_for_held(1, PATIENCE);
-        // Also where the test has failed, so that no thread waits for ever.
-        if all_wait {
-            wait_for_coalesced(world, threads - 1);
-        }
-        world.let_go();
-        callers
-            .into_iter()
-            .map(|caller| caller.join().unwrap())
-            .collect()
-    });
+    let callers = Threads::start(threads, request);
+    let all_wait =
+        world.delaying.wait_for_held(1, PATIENCE) && wait_for_coalesced(world, threads - 1);
+    world.let_go();
+    assert!(all_wait);
+    let outcomes: Vec<_> = (0..threads).map(|_| callers.outcome()).collect();
     [Miss, Coalesced].map(|outcome| outcomes.iter().filter(|found| **found == outcome).count())
 }
 
@@ -94,9 +91,9 @@ fn blocking(world: &World, threads: u64, request: impl Fn() -> CacheOutcome + Sy
 fn one_call_for_threads() {
     let world = World::new(10);
     let client = world.client().blocking();
-    let counts = blocking(&world, 8, || {
+    let counts = blocking(&world, 8, move || {
         let prepared = client.prepare(&tenant(0), Some(1)).unwrap();
-        prepared.cache_outcome().unwrap()
+        prepared.cache_outcome()
     });
     assert_eq!(counts, [1, 7]);
     assert_eq!(world.generated(), 1);
@@ -107,9 +104,9 @@ fn one_call_for_threads_that_read() {
     let world = World::new(10);
     let client = world.client().blocking();
     let message = client.encrypt(b"text", &tenant(0)).unwrap();
-    let counts = blocking(&world, 8, || {
+    let counts = blocking(&world, 8, move || {
         let decrypted = client.decrypt(&message, &tenant(0)).unwrap();
-        decrypted.details.cache_outcome.unwrap()
+        decrypted.details.cache_outcome
     });
     assert_eq!(counts, [1, 7]);
     assert_eq!(world.unwrapped(), 1);
@@ -118,50 +115,40 @@ fn one_call_for_threads_that_read() {
 /// A thread that waits for an async call might be the one that would have
 /// driven it.
 #[test]
-fn a_thread_and_a_future_do_not_wait_for_one_another() {
+fn a_thread_does_not_wait_for_a_future() {
     let world = World::new(10);
-    let client = world.client();
+    let (client, blocking) = (world.client(), world.client().blocking());
     let message = encrypt(&client, &tenant(1));
-    let thread = |request: &(dyn Fn() -> Option<CacheOutcome> + Sync), held: usize| {
-        std::thread::scope(|scope| {
-            let caller = scope.spawn(request);
-            let came = world.delaying.wait_for_held(held, PATIENCE);
-            world.let_go();
-            assert!(came, "it waits for the future's call");
-            // While the future is not polled.
-            assert_eq!(caller.join().unwrap(), Some(Miss));
-        });
-    };
-    let blocking = client.blocking();
-    for is_reading in [false, true] {
-        let mut task = match is_reading {
-            false => encryption(&client),
-            true => {
-                let (client, message) = (client.clone(), message.clone());
-                crate::tasks::Task::new(async move {
-                    let decrypted = client.decrypt(&message, &tenant(1)).await?;
-                    Ok(decrypted.details.cache_outcome.unwrap())
-                })
-            }
-        };
-        world.hold();
-        task.poll();
-        thread(
-            &|| match is_reading {
-                false => blocking
-                    .prepare(&tenant(0), Some(1))
-                    .unwrap()
-                    .cache_outcome(),
-                true => {
-                    let decrypted = blocking.decrypt(&message, &tenant(1)).unwrap();
-                    decrypted.details.cache_outcome
-                }
-            },
-            2,
-        );
-        assert!(task.poll());
-        assert_eq!(task.result().unwrap(), Miss);
-    }
+
+    world.hold();
+    let mut task = encryption(&client);
+    task.poll();
+    let writer = blocking.clone();
+    let caller = Threads::start(1, move || {
+        let prepared = writer.prepare(&tenant(0), Some(1)).unwrap();
+        prepared.cache_outcome()
+    });
+    let came = world.delaying.wait_for_held(2, PATIENCE);
+    world.let_go();
+    assert!(came, "it waits for the future's call");
+    // While the future is not polled.
+    assert_eq!(caller.outcome(), Miss);
+    assert!(task.poll());
+    assert_eq!(task.result().unwrap(), Miss);
+
+    world.hold();
+    let mut task = decryption(&client, &message, 1);
+    task.poll();
+    let caller = Threads::start(1, move || {
+        let decrypted = blocking.decrypt(&message, &tenant(1)).unwrap();
+        decrypted.details.cache_outcome
+    });
+    let came = world.delaying.wait_for_held(2, PATIENCE);
+    world.let_go();
+    assert!(came, "it waits for the future's call");
+    assert_eq!(caller.outcome(), Miss);
+    assert!(task.poll());
+    assert_eq!(task.result().unwrap(), Miss);
     assert_eq!((world.generated(), world.unwrapped()), (3, 2));
 }
 
@@ -172,17 +159,18 @@ fn a_future_does_not_wait_for_a_thread() {
     let client = world.client();
     let blocking = client.blocking();
     world.hold();
-    std::thread::scope(|scope| {
-        let caller = scope.spawn(|| blocking.prepare(&tenant(0), Some(1)).unwrap());
-        let came = world.delaying.wait_for_held(1, PATIENCE);
-        world.delaying.set(Delay::None);
-        let mut task = encryption(&client);
-        let ended = task.poll();
-        world.let_go();
-        assert!(came && ended, "it waits for the thread's call");
-        assert_eq!(task.result().unwrap(), Miss);
-        assert_eq!(caller.join().unwrap().cache_outcome(), Some(Miss));
+    let caller = Threads::start(1, move || {
+        let prepared = blocking.prepare(&tenant(0), Some(1)).unwrap();
+        prepared.cache_outcome()
     });
+    let came = world.delaying.wait_for_held(1, PATIENCE);
+    world.delaying.set(Delay::None);
+    let mut task = encryption(&client);
+    let ended = task.poll();
+    world.let_go();
+    assert!(came && ended, "it waits for the thread's call");
+    assert_eq!(task.result().unwrap(), Miss);
+    assert_eq!(caller.outcome(), Miss);
     assert_eq!(world.generated(), 2);
 }
 

@@ -49,7 +49,7 @@ fn reading_goes_on_too() {
     let message = encrypt(&client, &tenant(0));
     world.hold();
     world.failing.fail_next(1, Unavailable);
-    let mut tasks: Vec<_> = (0..10).map(|_| decryption(&client, &message)).collect();
+    let mut tasks: Vec<_> = (0..10).map(|_| decryption(&client, &message, 0)).collect();
     run_in_rounds(&world, &mut tasks);
     assert_eq!(kind(tasks[0].result()), Unavailable);
     assert_eq!(outcomes(&mut tasks[1..]), [1, 8, 0]);

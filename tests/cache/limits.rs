@@ -6,7 +6,7 @@ use waxseal::CacheOutcome::{Bypass, Hit, Miss};
 use waxseal::{Caching, Client, Error};
 
 use crate::support::{raw, ready};
-use crate::world::{MAX_AGE, World, decrypt, encrypt, prepare, tenant};
+use crate::world::{MAX_AGE, PARTITION, World, decrypt, encrypt, prepare, tenant};
 
 const NANOSECOND: Duration = Duration::from_nanos(1);
 
@@ -59,7 +59,7 @@ fn clients_of_different_ages_share_and_keep_to_their_own() {
     let long = world.client();
     let short = world
         .builder()
-        .caching(Caching::new(&world.cache, MAX_AGE / 2).partition(crate::world::PARTITION))
+        .caching(Caching::new(&world.cache, MAX_AGE / 2).partition(PARTITION))
         .build()
         .unwrap();
     assert_eq!(prepare(&long, &tenant(0), 1), Miss);
@@ -74,6 +74,19 @@ fn clients_of_different_ages_share_and_keep_to_their_own() {
     world.advance(MAX_AGE / 2);
     assert_eq!(prepare(&long, &tenant(0), 1), Miss);
     assert_eq!(world.statistics().evicted.expired, 1);
+}
+
+/// Also where so many have expired that it is still there.
+#[test]
+fn who_made_it_says_how_long_it_is_kept() {
+    let world = World::new(1000);
+    let caching = Caching::new(&world.cache, MAX_AGE / 2).partition(PARTITION);
+    let short = world.builder().caching(caching).build().unwrap();
+    for number in 0..100 {
+        assert_eq!(prepare(&short, &tenant(number), 1), Miss);
+    }
+    world.advance(MAX_AGE / 2);
+    assert_eq!(prepare(&world.client(), &tenant(99), 1), Miss);
 }
 
 #[test]

@@ -3,6 +3,7 @@
 
 mod bypasses;
 mod checks;
+mod driving;
 mod eviction;
 mod flight;
 mod flight_failures;

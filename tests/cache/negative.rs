@@ -168,7 +168,7 @@ fn for_those_who_wait_too() {
     let message = encrypt(&client, &tenant(0));
     world.hold();
     world.failing.fail(AccessDenied);
-    let mut tasks: Vec<_> = (0..10).map(|_| decryption(&client, &message)).collect();
+    let mut tasks: Vec<_> = (0..10).map(|_| decryption(&client, &message, 0)).collect();
     run(&mut tasks);
     world.let_go();
     run(&mut tasks);

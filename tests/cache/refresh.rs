@@ -95,11 +95,11 @@ fn one_refreshes_and_the_rest_go_on() {
     );
     world.advance(DUE);
     world.hold();
-    let mut tasks = [encryption(&client), decryption(&client, &message)];
+    let mut tasks = [encryption(&client), decryption(&client, &message, 0)];
     run(&mut tasks);
     assert_eq!(world.delaying.held(), 2);
     for _ in 0..3 {
-        let mut others = [encryption(&client), decryption(&client, &message)];
+        let mut others = [encryption(&client), decryption(&client, &message, 0)];
         run(&mut others);
         assert_eq!(outcomes(&mut others), [0, 0, 2]);
     }

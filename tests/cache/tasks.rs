@@ -5,6 +5,7 @@ use std::future::Future;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::mpsc::{Receiver, channel};
 use std::task::{Context, Poll, Wake, Waker};
 use std::time::{Duration, Instant};
 
@@ -13,7 +14,7 @@ use waxseal::{CacheOutcome, Client, Error};
 use crate::world::{World, tenant};
 
 /// Longer than anything takes: a test fails by it and does not hang.
-pub(crate) const PATIENCE: Duration = Duration::from_secs(60);
+pub(crate) const PATIENCE: Duration = Duration::from_secs(30);
 
 struct Flag(AtomicBool);
 
@@ -99,10 +100,11 @@ pub(crate) fn encryptions(client: &Client, count: usize) -> Vec<Task<Outcome>> {
     (0..count).map(|_| encryption(client)).collect()
 }
 
-pub(crate) fn decryption(client: &Client, message: &[u8]) -> Task<Outcome> {
+/// A request for the data key of this tenant's message.
+pub(crate) fn decryption(client: &Client, message: &[u8], number: usize) -> Task<Outcome> {
     let (client, message) = (client.clone(), message.to_vec());
     Task::new(async move {
-        let decrypted = client.decrypt(&message, &tenant(0)).await?;
+        let decrypted = client.decrypt(&message, &tenant(number)).await?;
         Ok(decrypted.details.cache_outcome.expect("there is a cache"))
     })
 }
@@ -125,17 +127,41 @@ pub(crate) fn outcomes(tasks: &mut [Task<Outcome>]) -> [usize; 3] {
     counts
 }
 
-/// Waits until so many requests wait for a call of another's.
-#[track_caller]
-pub(crate) fn wait_for_coalesced(world: &World, count: u64) {
-    wait_until(|| world.statistics().coalesced >= count);
+/// Whether so many requests come to wait for a call of another's.
+pub(crate) fn wait_for_coalesced(world: &World, count: u64) -> bool {
+    let deadline = Instant::now() + PATIENCE;
+    while world.statistics().coalesced < count {
+        if Instant::now() > deadline {
+            return false;
+        }
+        std::thread::yield_now();
+    }
+    true
 }
 
-#[track_caller]
-pub(crate) fn wait_until(is_so: impl Fn() -> bool) {
-    let deadline = Instant::now() + PATIENCE;
-    while !is_so() {
-        assert!(Instant::now() < deadline, "it never came");
-        std::thread::yield_now();
+/// Requests on threads of their own, which a test that fails leaves behind.
+pub(crate) struct Threads(Receiver<CacheOutcome>);
+
+impl Threads {
+    pub(crate) fn start(
+        count: u64,
+        request: impl Fn() -> Option<CacheOutcome> + Send + Sync + 'static,
+    ) -> Self {
+        let (sender, receiver) = channel();
+        let request = Arc::new(request);
+        for _ in 0..count {
+            let (sender, request) = (sender.clone(), request.clone());
+            std::thread::spawn(move || {
+                // A failed test listens no more.
+                let _ = sender.send(request().expect("there is a cache"));
+            });
+        }
+        Threads(receiver)
+    }
+
+    /// What one of them has met.
+    #[track_caller]
+    pub(crate) fn outcome(&self) -> CacheOutcome {
+        self.0.recv_timeout(PATIENCE).expect("a thread ends")
     }
 }

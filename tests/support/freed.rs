@@ -126,6 +126,14 @@ impl Freed {
     }
 }
 
+impl Freed {
+    /// Whether the block that starts here was freed.
+    #[allow(dead_code)] // reason: not every test file asks
+    pub(crate) fn has(&self, start: usize) -> bool {
+        self.0.iter().any(|block| block.start as usize == start)
+    }
+}
+
 impl Drop for Freed {
     fn drop(&mut self) {
         for block in &self.0 {
