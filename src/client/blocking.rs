@@ -10,6 +10,7 @@ use std::future::Future;
 use std::io::{Read, Write};
 use std::pin::pin;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::task::{Context, Poll, Wake, Waker};
 use std::thread::Thread;
 
@@ -296,11 +297,15 @@ pub fn wait<T>(future: impl Future<Output = T>) -> T {
 
 /// Drives a future on this thread: usually it is ready at its first poll.
 pub(crate) fn block_on<T>(future: impl Future<Output = T>) -> T {
-    struct Unpark(Thread);
+    struct Unpark {
+        thread: Thread,
+        is_woken: AtomicBool,
+    }
 
     impl Wake for Unpark {
         fn wake(self: Arc<Self>) {
-            self.0.unpark();
+            self.is_woken.store(true, Ordering::Release);
+            self.thread.unpark();
         }
     }
 
@@ -309,12 +314,52 @@ pub(crate) fn block_on<T>(future: impl Future<Output = T>) -> T {
     if let Poll::Ready(value) = future.as_mut().poll(&mut first) {
         return value;
     }
-    let waker = Waker::from(Arc::new(Unpark(std::thread::current())));
+    let unpark = Arc::new(Unpark {
+        thread: std::thread::current(),
+        is_woken: AtomicBool::new(false),
+    });
+    let waker = Waker::from(unpark.clone());
     let mut context = Context::from_waker(&waker);
     loop {
         if let Poll::Ready(value) = future.as_mut().poll(&mut context) {
             return value;
         }
-        std::thread::park();
+        // A provider that parks this thread within its poll takes the unpark
+        // with it, so that being woken is remembered apart.
+        while !unpark.is_woken.swap(false, Ordering::Acquire) {
+            std::thread::park();
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::future::poll_fn;
+    use std::sync::mpsc;
+    use std::task::Poll;
+    use std::time::Duration;
+
+    use super::block_on;
+
+    #[test]
+    fn a_wake_is_not_lost_in_a_poll_that_parks() {
+        let (ended, watchdog) = mpsc::channel();
+        std::thread::spawn(move || {
+            let mut polls = 0;
+            block_on(poll_fn(|context| {
+                polls += 1;
+                match polls {
+                    1 => Poll::Pending,
+                    2 => {
+                        context.waker().wake_by_ref();
+                        std::thread::park();
+                        Poll::Pending
+                    }
+                    _ => Poll::Ready(()),
+                }
+            }));
+            ended.send(()).unwrap();
+        });
+        assert!(watchdog.recv_timeout(Duration::from_secs(60)).is_ok());
     }
 }
