@@ -306,8 +306,11 @@ impl Inner {
 
     async fn reload(&self, id: &str, epoch: u64) -> KmsResult<Option<Arc<Loaded>>> {
         let Some(loaded) = self.read_key_record(id).await? else {
-            self.keys.forget(id);
-            self.listeners.tell(Some(&self.arn_of(id)));
+            // A hostile ciphertext may name any key: that there is none, as
+            // there was none before, is no news.
+            if self.keys.forget(id) {
+                self.listeners.tell(Some(&self.arn_of(id)));
+            }
             return Ok(None);
         };
         let loaded = Arc::new(loaded);

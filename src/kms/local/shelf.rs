@@ -131,10 +131,10 @@ impl<T: Stamped> Shelf<T> {
         records.clear();
     }
 
-    /// Forgets a record, so that it is read again.
-    pub(super) fn forget(&self, name: &str) {
+    /// Forgets a record, so that it is read again; says whether it was known.
+    pub(super) fn forget(&self, name: &str) -> bool {
         let mut records = self.records.write().unwrap_or_else(PoisonError::into_inner);
-        records.remove(name);
+        records.remove(name).is_some()
     }
 }
 

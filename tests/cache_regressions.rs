@@ -1,0 +1,72 @@
+//! One test for each fault of the data-key cache that a review has found.
+
+use std::future::Future;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::pin::{Pin, pin};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, mpsc};
+use std::task::{Context, Poll, Waker};
+use std::time::{Duration, SystemTime};
+
+use waxseal::blocking::wait;
+use waxseal::kms::{CreateKey, LocalKms};
+use waxseal::test_util::{CountingProvider, Delay, DelayingProvider, ManualClock};
+use waxseal::{
+    Caching, Client, Clock, DataKeyCache, EncryptionContext, GenerateDataKey, GeneratedDataKey,
+    KeyProvider, ProviderError, ProviderErrorKind, ProviderFuture, ProviderIdentity,
+    ProviderOperation, RawAesProvider, SecretBytes, UnwrapDataKey, UnwrapFailures,
+    UnwrappedDataKey,
+};
+
+const MAX_AGE: Duration = Duration::from_secs(300);
+
+fn raw() -> RawAesProvider {
+    RawAesProvider::new("test", "key-1", &SecretBytes::copy_from(&[7; 32])).expect("a key")
+}
+
+fn client(cache: &DataKeyCache, provider: impl KeyProvider + 'static) -> Client {
+    let caching = Caching::new(cache, MAX_AGE).partition("p");
+    let builder = Client::builder(provider).caching(caching);
+    builder.build().expect("good settings")
+}
+
+fn none() -> EncryptionContext {
+    EncryptionContext::new()
+}
+
+fn poll<F: Future>(future: Pin<&mut F>) -> Poll<F::Output> {
+    future.poll(&mut Context::from_waker(Waker::noop()))
+}
+
+fn ready<T>(polled: Poll<T>) -> T {
+    match polled {
+        Poll::Ready(value) => value,
+        Poll::Pending => panic!("it waits for something"),
+    }
+}
+
+/// A ciphertext may name any key. That there is no such one is no change of a
+/// key, and took what was called for at the time out of the cache.
+#[test]
+fn a_ciphertext_of_an_unknown_key_evicts_nothing() {
+    let kms = LocalKms::in_memory().expect("opens");
+    let other = LocalKms::in_memory().expect("opens");
+    for kms in [&kms, &other] {
+        wait(kms.create_key(CreateKey::new().alias("alias/app"))).expect("a key");
+    }
+    let message = Client::new(other.provider("alias/app"));
+    let message = wait(message.encrypt(b"x", &none())).expect("encrypts");
+
+    let cache = DataKeyCache::new(10);
+    cache.follow(&kms);
+    let provider = kms.provider("alias/app").opening_any_key();
+    let delaying = DelayingProvider::new(provider.clone(), Delay::UntilReleased);
+    let context = none();
+    let client = client(&cache, delaying.clone());
+    let mut called = pin!(client.encrypt(b"x", &context));
+    assert!(poll(called.as_mut()).is_pending());
+    assert!(wait(Client::new(provider).decrypt(&message, &none())).is_err());
+    delaying.release_all();
+    ready(poll(called)).expect("encrypts");
+    assert_eq!(cache.statistics().entries, 1);
+}
