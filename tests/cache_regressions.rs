@@ -70,3 +70,71 @@ fn a_ciphertext_of_an_unknown_key_evicts_nothing() {
     ready(poll(called)).expect("encrypts");
     assert_eq!(cache.statistics().entries, 1);
 }
+
+/// Fails with an error that holds a token, and keeps the waker of its call.
+struct WakerKeeper {
+    token: Arc<Token>,
+    kept: Arc<Mutex<Option<Waker>>>,
+}
+
+struct Token;
+
+#[derive(Debug)]
+struct Holds(#[expect(dead_code, reason = "it is counted")] Arc<Token>);
+
+impl std::fmt::Debug for Token {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Token")
+    }
+}
+
+impl std::fmt::Display for Holds {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("a token")
+    }
+}
+
+impl std::error::Error for Holds {}
+
+impl KeyProvider for WakerKeeper {
+    fn identity(&self) -> ProviderIdentity {
+        ProviderIdentity::new("keeps its waker", &[])
+    }
+
+    fn generate_data_key<'a>(
+        &'a self,
+        _: GenerateDataKey<'a>,
+    ) -> ProviderFuture<'a, GeneratedDataKey> {
+        Box::pin(std::future::poll_fn(|context| {
+            *self.kept.lock().unwrap() = Some(context.waker().clone());
+            let (operation, kind) = (ProviderOperation::Generate, ProviderErrorKind::AccessDenied);
+            let error = ProviderError::new(operation, kind, "keeps its waker");
+            Poll::Ready(Err(error.with_source(Holds(self.token.clone()))))
+        }))
+    }
+
+    fn unwrap_data_key<'a>(
+        &'a self,
+        _: UnwrapDataKey<'a>,
+    ) -> ProviderFuture<'a, UnwrappedDataKey, UnwrapFailures> {
+        Box::pin(std::future::ready(Err(UnwrapFailures::new())))
+    }
+}
+
+/// A connection's client may hold the last call's waker for long, and with it
+/// what the call has brought: a data key that an eviction could not wipe. (An
+/// error here, since one can be counted.)
+#[test]
+fn what_a_call_brought_is_not_kept_by_its_waker() {
+    let cache = DataKeyCache::new(10);
+    let (token, kept) = (Arc::new(Token), Arc::default());
+    let provider = WakerKeeper {
+        token: token.clone(),
+        kept: Arc::clone(&kept),
+    };
+    let client = client(&cache, provider);
+    assert!(wait(client.encrypt(b"x", &none())).is_err());
+    drop(client);
+    assert!(kept.lock().unwrap().is_some());
+    assert_eq!(Arc::strong_count(&token), 1);
+}

@@ -387,13 +387,15 @@ impl Future for Ticket {
 
 impl Drop for Ticket {
     fn drop(&mut self) {
-        if !self.is_used {
-            let left = {
-                let mut state = self.cache.state();
-                state.leave(self.key, &self.place)
-            };
-            // The call may do anything as it is dropped.
-            drop(left);
-        }
+        let left = if self.is_used {
+            // The last one takes what the call has brought out of the flight:
+            // the call's waker may keep that for long.
+            self.place.flight.leave(self.place.seat)
+        } else {
+            let mut state = self.cache.state();
+            state.leave(self.key, &self.place)
+        };
+        // The call may do anything as it is dropped.
+        drop(left);
     }
 }
