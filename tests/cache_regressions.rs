@@ -138,3 +138,41 @@ fn what_a_call_brought_is_not_kept_by_its_waker() {
     assert!(kept.lock().unwrap().is_some());
     assert_eq!(Arc::strong_count(&token), 1);
 }
+
+/// A clock that panics when it is told to, once.
+#[derive(Clone, Default)]
+struct Panicking(Arc<AtomicBool>);
+
+impl Clock for Panicking {
+    fn now(&self) -> SystemTime {
+        SystemTime::UNIX_EPOCH
+    }
+
+    fn elapsed(&self) -> Duration {
+        assert!(!self.0.swap(false, Ordering::SeqCst), "the clock is broken");
+        Duration::ZERO
+    }
+}
+
+/// Whoever waits for a call must get its end, also where the thread that has
+/// met it panics before it could tell them.
+#[test]
+fn a_panic_as_a_call_ends_leaves_nobody_waiting() {
+    let clock = Panicking::default();
+    let cache = DataKeyCache::builder(10).clock(clock.clone()).build();
+    let provider = DelayingProvider::new(raw(), Delay::UntilReleased);
+    let client = client(&cache, provider.clone());
+    let context = none();
+    let mut first = Box::pin(client.encrypt(b"x", &context));
+    let mut second = Box::pin(client.encrypt(b"x", &context));
+    assert!(poll(first.as_mut()).is_pending());
+    assert!(poll(second.as_mut()).is_pending());
+    provider.set(Delay::None);
+    provider.release_all();
+    clock.0.store(true, Ordering::SeqCst);
+    assert!(catch_unwind(AssertUnwindSafe(|| poll(first.as_mut()))).is_err());
+    drop(first);
+    ready(poll(second.as_mut())).expect("encrypts");
+    ready(poll(pin!(client.encrypt(b"x", &context)))).expect("encrypts");
+    assert_eq!(cache.statistics().hits, 1);
+}

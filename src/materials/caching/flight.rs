@@ -82,13 +82,13 @@ impl Flight {
         state.seats = state.seats.saturating_sub(1);
         if state.seats > 0 {
             return Left {
-                was_last: false,
+                is_over: matches!(state.stage, Stage::Landed(_)),
                 _dropped: (None, waker),
             };
         }
         let stage = std::mem::replace(&mut state.stage, Stage::Empty);
         Left {
-            was_last: true,
+            is_over: true,
             _dropped: (Some(stage), waker),
         }
     }
@@ -106,17 +106,19 @@ impl Flight {
             Turn::Landed(result) => return Poll::Ready(result),
             Turn::Wait => return Poll::Pending,
         };
-        let landing = Landing {
+        let mut landing = Landing {
             flight: self,
-            land: &land,
+            land: Some(&land),
         };
         // No lock is held here.
         let waker = Waker::from(self.clone());
         let polled = call.as_mut().poll(&mut Context::from_waker(&waker));
         match polled {
             Poll::Ready(result) => {
-                std::mem::forget(landing);
+                // Once, even if it panics.
+                landing.land = None;
                 land(&result);
+                std::mem::forget(landing);
                 self.publish(result.clone());
                 Poll::Ready(result)
             }
@@ -201,7 +203,8 @@ impl Wake for Flight {
 /// What is left of a seat. Dropped outside of any lock: a call's or a waker's
 /// drop may do anything.
 pub(super) struct Left {
-    pub(super) was_last: bool,
+    /// Whether all have left, or the call has ended: nobody may join it.
+    pub(super) is_over: bool,
     _dropped: (Option<Stage>, Option<Waker>),
 }
 
@@ -211,17 +214,20 @@ enum Turn {
     Wait,
 }
 
-/// Lands with an error where the call's poll panics, so that nobody waits for
-/// what will not come.
+/// Lands with an error where the call's poll panics, or the landing itself
+/// (the clock, a subscriber), so that nobody waits for what will not come.
 struct Landing<'a, F: Fn(&Result<Materials>)> {
     flight: &'a Flight,
-    land: &'a F,
+    /// `None` once it has been told.
+    land: Option<&'a F>,
 }
 
 impl<F: Fn(&Result<Materials>)> Drop for Landing<'_, F> {
     fn drop(&mut self) {
         let result = Err(self.flight.panicked.clone());
-        (self.land)(&result);
+        if let Some(land) = self.land {
+            land(&result);
+        }
         self.flight.publish(result);
     }
 }

@@ -282,10 +282,11 @@ impl State {
         Some(aloft)
     }
 
-    /// Gives a place back before its call has landed.
+    /// Gives a place back before its call has landed. (Where the landing has
+    /// panicked, the call may be here still.)
     pub(super) fn leave(&mut self, key: FlightKey, place: &Place) -> Left {
         let left = place.flight.leave(place.seat);
-        if left.was_last {
+        if left.is_over {
             self.take_aloft(key, &place.flight);
         } else if let Some(flights) = self.flights.get_mut(&key)
             && let Some(index) = position(flights, &place.flight)
