@@ -176,3 +176,26 @@ fn a_panic_as_a_call_ends_leaves_nobody_waiting() {
     ready(poll(pin!(client.encrypt(b"x", &context)))).expect("encrypts");
     assert_eq!(cache.statistics().hits, 1);
 }
+
+/// A request that waits for a call and is not polled for long must not use a
+/// data key that has expired meanwhile.
+#[test]
+fn a_data_key_that_expired_while_its_waiter_slept_is_not_used() {
+    let clock = ManualClock::default();
+    let cache = DataKeyCache::builder(10).clock(clock.clone()).build();
+    let provider = DelayingProvider::new(raw(), Delay::UntilReleased);
+    let counting = CountingProvider::new(provider.clone());
+    let client = client(&cache, counting.clone());
+    let context = none();
+    let mut first = pin!(client.encrypt(b"x", &context));
+    let mut second = pin!(client.encrypt(b"x", &context));
+    assert!(poll(first.as_mut()).is_pending());
+    assert!(poll(second.as_mut()).is_pending());
+    provider.set(Delay::None);
+    provider.release_all();
+    ready(poll(first)).expect("encrypts");
+    assert_eq!(cache.statistics().provider_calls, 1);
+    clock.advance(MAX_AGE);
+    ready(poll(second)).expect("encrypts");
+    assert_eq!(cache.statistics().provider_calls, 2);
+}

@@ -7,7 +7,7 @@
 use std::collections::BTreeMap;
 use std::future::Future;
 use std::pin::Pin;
-use std::sync::{Arc, PoisonError};
+use std::sync::{Arc, OnceLock, PoisonError};
 use std::task::{Context, Poll, Wake, Waker};
 use std::time::Duration;
 
@@ -23,6 +23,9 @@ pub(super) struct Flight {
     /// What the others get where a poll of the call panics.
     panicked: Error,
     pub(super) started: Duration,
+    /// How long what it brings may be used, by who started it.
+    max_age: Duration,
+    landed: OnceLock<Duration>,
 }
 
 struct State {
@@ -46,7 +49,12 @@ enum Stage {
 }
 
 impl Flight {
-    pub(super) fn new(call: Call, panicked: Error, started: Duration) -> Arc<Self> {
+    pub(super) fn new(
+        call: Call,
+        panicked: Error,
+        started: Duration,
+        max_age: Duration,
+    ) -> Arc<Self> {
         let state = State {
             stage: Stage::Waiting(call),
             is_woken: true,
@@ -58,11 +66,27 @@ impl Flight {
             state: Mutex::new(state),
             panicked,
             started,
+            max_age,
+            landed: OnceLock::new(),
         })
     }
 
     fn state(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Says when the call has ended.
+    pub(super) fn set_landed(&self, now: Duration) {
+        let _ = self.landed.set(now);
+    }
+
+    /// Whether what it has brought has expired, also for somebody of this
+    /// `max_age`: whoever waits may be polled late.
+    pub(super) fn has_expired(&self, now: Duration, max_age: Duration) -> bool {
+        let max_age = max_age.min(self.max_age);
+        self.landed
+            .get()
+            .is_some_and(|landed| now.saturating_sub(*landed) >= max_age)
     }
 
     /// Joins; [`leave`](Self::leave) gives the seat back.

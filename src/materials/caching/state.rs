@@ -229,7 +229,7 @@ impl State {
         call: &mut Option<(Call, Error)>,
     ) -> Option<Place> {
         let (call, panicked) = call.take()?;
-        let flight = Flight::new(call, panicked, now);
+        let flight = Flight::new(call, panicked, now, limits.max_age);
         let mut aloft = Aloft {
             flight: flight.clone(),
             limits: limits.clone(),
