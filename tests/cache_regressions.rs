@@ -199,3 +199,85 @@ fn a_data_key_that_expired_while_its_waiter_slept_is_not_used() {
     ready(poll(second)).expect("encrypts");
     assert_eq!(cache.statistics().provider_calls, 2);
 }
+
+/// Asks the cache something as it is dropped.
+struct Asks(Arc<Mutex<Option<DataKeyCache>>>);
+
+impl Drop for Asks {
+    fn drop(&mut self) {
+        if let Some(cache) = &*self.0.lock().unwrap() {
+            cache.statistics();
+        }
+    }
+}
+
+impl std::fmt::Debug for Asks {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Asks")
+    }
+}
+
+impl std::fmt::Display for Asks {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("asks")
+    }
+}
+
+impl std::error::Error for Asks {}
+
+/// Unwraps nothing.
+struct Refusing(Arc<Mutex<Option<DataKeyCache>>>);
+
+impl KeyProvider for Refusing {
+    fn identity(&self) -> ProviderIdentity {
+        ProviderIdentity::new("refuses", &[])
+    }
+
+    fn generate_data_key<'a>(
+        &'a self,
+        _: GenerateDataKey<'a>,
+    ) -> ProviderFuture<'a, GeneratedDataKey> {
+        let (operation, kind) = (ProviderOperation::Generate, ProviderErrorKind::AccessDenied);
+        Box::pin(std::future::ready(Err(ProviderError::new(
+            operation, kind, "refuses",
+        ))))
+    }
+
+    fn unwrap_data_key<'a>(
+        &'a self,
+        request: UnwrapDataKey<'a>,
+    ) -> ProviderFuture<'a, UnwrappedDataKey, UnwrapFailures> {
+        let mut failures = UnwrapFailures::new();
+        for (index, edk) in request.encrypted_data_keys().iter().enumerate() {
+            let (operation, kind) = (ProviderOperation::Unwrap, ProviderErrorKind::AccessDenied);
+            let error = ProviderError::new(operation, kind, "refuses");
+            failures.push(index, edk, error.with_source(Asks(self.0.clone())));
+        }
+        Box::pin(std::future::ready(Err(failures)))
+    }
+}
+
+/// A provider's error may do anything as it is dropped: not under the cache's
+/// lock.
+#[test]
+fn a_remembered_failure_is_dropped_outside_of_the_lock() {
+    let (ended, watchdog) = mpsc::channel();
+    std::thread::spawn(move || {
+        let clock = ManualClock::default();
+        let cache = DataKeyCache::builder(10).clock(clock.clone()).build();
+        let asked = Arc::new(Mutex::new(Some(cache.clone())));
+        let caching = Caching::new(&cache, MAX_AGE).negative_ttl(Duration::from_secs(1));
+        let builder = Client::builder(Refusing(asked.clone())).caching(caching);
+        let client = builder.build().expect("good settings");
+        let message = wait(Client::new(raw()).encrypt(b"x", &none())).expect("encrypts");
+        for _ in 0..2 {
+            assert!(wait(client.decrypt(&message, &none())).is_err());
+            clock.advance(Duration::from_secs(1));
+        }
+        cache.clear();
+        asked.lock().unwrap().take();
+        let _ = ended.send(cache.statistics().refused);
+    });
+    let refused = watchdog.recv_timeout(Duration::from_secs(60));
+    assert_eq!(refused, Ok(0), "it ends");
+}
