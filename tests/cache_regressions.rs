@@ -281,3 +281,20 @@ fn a_remembered_failure_is_dropped_outside_of_the_lock() {
     let refused = watchdog.recv_timeout(Duration::from_secs(60));
     assert_eq!(refused, Ok(0), "it ends");
 }
+
+/// What an alias means is part of what its provider makes and opens.
+#[test]
+fn an_alias_that_moves_is_followed() {
+    let kms = LocalKms::in_memory().expect("opens");
+    wait(kms.create_key(CreateKey::new().alias("alias/app"))).expect("a key");
+    wait(kms.create_key(CreateKey::new().alias("alias/next"))).expect("a key");
+    let cache = DataKeyCache::new(10);
+    cache.follow(&kms);
+    let client = client(&cache, kms.provider("alias/app"));
+    let message = wait(client.encrypt(b"x", &none())).expect("encrypts");
+    wait(client.decrypt(&message, &none())).expect("decrypts");
+    assert_eq!(cache.statistics().entries, 2);
+    wait(kms.update_alias("alias/app", "alias/next")).expect("moves");
+    assert_eq!(cache.statistics().entries, 0);
+    assert!(wait(client.decrypt(&message, &none())).is_err());
+}
