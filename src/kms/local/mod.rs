@@ -306,12 +306,15 @@ impl Inner {
 
     async fn reload(&self, id: &str, epoch: u64) -> KmsResult<Option<Arc<Loaded>>> {
         let Some(loaded) = self.read_key_record(id).await? else {
-            self.keys.forget(id);
-            self.listeners.tell(Some(&self.arn_of(id)));
+            // A hostile ciphertext may name any key: that there is none, as
+            // there was none before, is no news.
+            if self.keys.forget(id).is_some() {
+                self.listeners.tell(Some(&self.arn_of(id)));
+            }
             return Ok(None);
         };
         let loaded = Arc::new(loaded);
-        if self.keys.put(id, epoch, loaded.clone()) {
+        if self.keys.put(id, epoch, loaded.clone()).is_some() {
             // Another process has changed it.
             self.listeners.tell(Some(&self.arn_of(id)));
         }
@@ -377,6 +380,13 @@ impl Inner {
         self.reload_alias(name, epoch).await
     }
 
+    /// Tells that the key of before is not meant any more.
+    fn tell_of_moved(&self, before: Option<Arc<LoadedAlias>>) {
+        if let Some(id) = before.as_ref().and_then(|a| a.record.target.as_deref()) {
+            self.listeners.tell(Some(&self.arn_of(id)));
+        }
+    }
+
     async fn load_alias_afresh(&self, name: &str) -> KmsResult<Option<Arc<LoadedAlias>>> {
         let age = self.clock.elapsed();
         let epoch = self.aliases.epoch(&self.vault, age).await?;
@@ -386,7 +396,7 @@ impl Inner {
     async fn reload_alias(&self, name: &str, epoch: u64) -> KmsResult<Option<Arc<LoadedAlias>>> {
         let record_name = alias::record_name(&self.backend, name);
         let Some(stored) = self.vault.read::<AliasRecord>(&record_name).await? else {
-            self.aliases.forget(name);
+            self.tell_of_moved(self.aliases.forget(name));
             return Ok(None);
         };
         if stored.value.name != name {
@@ -396,7 +406,8 @@ impl Inner {
             record: stored.value,
             stamp: stored.stamp,
         });
-        self.aliases.put(name, epoch, loaded.clone());
+        // Another process has moved it.
+        self.tell_of_moved(self.aliases.put(name, epoch, loaded.clone()));
         Ok(Some(loaded))
     }
 

@@ -84,9 +84,9 @@ impl<T: Stamped> Shelf<T> {
     }
 
     /// Keeps what was read or written, unless a later state is there: a slow
-    /// reader must not hide what this process has written meanwhile. Says
-    /// whether that is another state than the one that was known, if any was.
-    pub(super) fn put(&self, name: &str, epoch: u64, record: Arc<T>) -> bool {
+    /// reader must not hide what this process has written meanwhile. Gives the
+    /// one that was known, if it is in another state.
+    pub(super) fn put(&self, name: &str, epoch: u64, record: Arc<T>) -> Option<Arc<T>> {
         let mut records = self.records.write().unwrap_or_else(PoisonError::into_inner);
         match records.get_mut(name) {
             Some(known) => {
@@ -94,17 +94,15 @@ impl<T: Stamped> Shelf<T> {
                 // A backup's, whatever its generation: what was read later is.
                 let newer = newer.unwrap_or(epoch >= known.epoch);
                 let is_other = record.stamp() != known.record.stamp();
-                if newer {
-                    known.record = record;
-                }
                 if newer || known.epoch < epoch {
                     known.epoch = epoch;
                 }
-                newer && is_other
+                let replaced = newer.then(|| std::mem::replace(&mut known.record, record));
+                replaced.filter(|_| is_other)
             }
             None => {
                 records.insert(name.into(), Read { epoch, record });
-                false
+                None
             }
         }
     }
@@ -131,10 +129,10 @@ impl<T: Stamped> Shelf<T> {
         records.clear();
     }
 
-    /// Forgets a record, so that it is read again.
-    pub(super) fn forget(&self, name: &str) {
+    /// Forgets a record, so that it is read again; gives it, if it was known.
+    pub(super) fn forget(&self, name: &str) -> Option<Arc<T>> {
         let mut records = self.records.write().unwrap_or_else(PoisonError::into_inner);
-        records.remove(name);
+        records.remove(name).map(|read| read.record)
     }
 }
 

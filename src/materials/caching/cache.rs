@@ -303,6 +303,7 @@ impl Shared {
 
     fn land(&self, ticket: &Ticket, result: &Result<Materials>) -> Option<Unrefreshed> {
         let now = self.clock.elapsed();
+        ticket.place.flight.set_landed(now);
         let took = now.saturating_sub(ticket.place.flight.started);
         let unrefreshed = self.with_state(|state| {
             state.statistics.count_call(took, result.is_ok());
@@ -366,34 +367,45 @@ pub(super) struct Ticket {
 }
 
 impl Future for Ticket {
-    type Output = Result<Materials>;
+    /// `None` where they have expired before this was polled.
+    type Output = Result<Option<Materials>>;
 
     fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {
         let Place { flight, seat, .. } = &self.place;
-        let unrefreshed = Cell::new(None);
+        let (has_landed, unrefreshed) = (Cell::new(false), Cell::new(None));
         let polled = flight.poll(*seat, context, |result| {
+            has_landed.set(true);
             unrefreshed.set(self.cache.land(&self, result));
         });
-        if let Poll::Ready(result) = &polled {
-            self.is_used = true;
-            // When all who wait have been woken: this may take a while.
-            if let (Err(error), Some(unrefreshed)) = (result, unrefreshed.take()) {
-                self.cache.tell(&self.limits.partition, unrefreshed, error);
-            }
+        let Poll::Ready(result) = polled else {
+            return Poll::Pending;
+        };
+        self.is_used = true;
+        // When all who wait have been woken: this may take a while.
+        if let (Err(error), Some(unrefreshed)) = (&result, unrefreshed.take()) {
+            self.cache.tell(&self.limits.partition, unrefreshed, error);
         }
-        polled
+        // Who has landed it takes it, however short the age: each call serves
+        // one request at least.
+        let has_expired = !has_landed.get() && {
+            let now = self.cache.clock.elapsed();
+            self.place.flight.has_expired(now, self.limits.max_age)
+        };
+        Poll::Ready(result.map(|materials| (!has_expired).then_some(materials)))
     }
 }
 
 impl Drop for Ticket {
     fn drop(&mut self) {
-        if !self.is_used {
-            let left = {
-                let mut state = self.cache.state();
-                state.leave(self.key, &self.place)
-            };
-            // The call may do anything as it is dropped.
-            drop(left);
-        }
+        let left = if self.is_used {
+            // The last one takes what the call has brought out of the flight:
+            // the call's waker may keep that for long.
+            self.place.flight.leave(self.place.seat)
+        } else {
+            let mut state = self.cache.state();
+            state.leave(self.key, &self.place)
+        };
+        // The call may do anything as it is dropped.
+        drop(left);
     }
 }

@@ -7,7 +7,7 @@
 use std::collections::BTreeMap;
 use std::future::Future;
 use std::pin::Pin;
-use std::sync::{Arc, PoisonError};
+use std::sync::{Arc, OnceLock, PoisonError};
 use std::task::{Context, Poll, Wake, Waker};
 use std::time::Duration;
 
@@ -23,6 +23,9 @@ pub(super) struct Flight {
     /// What the others get where a poll of the call panics.
     panicked: Error,
     pub(super) started: Duration,
+    /// How long what it brings may be used, by who started it.
+    max_age: Duration,
+    landed: OnceLock<Duration>,
 }
 
 struct State {
@@ -46,7 +49,12 @@ enum Stage {
 }
 
 impl Flight {
-    pub(super) fn new(call: Call, panicked: Error, started: Duration) -> Arc<Self> {
+    pub(super) fn new(
+        call: Call,
+        panicked: Error,
+        started: Duration,
+        max_age: Duration,
+    ) -> Arc<Self> {
         let state = State {
             stage: Stage::Waiting(call),
             is_woken: true,
@@ -58,11 +66,27 @@ impl Flight {
             state: Mutex::new(state),
             panicked,
             started,
+            max_age,
+            landed: OnceLock::new(),
         })
     }
 
     fn state(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Says when the call has ended.
+    pub(super) fn set_landed(&self, now: Duration) {
+        let _ = self.landed.set(now);
+    }
+
+    /// Whether what it has brought has expired, also for somebody of this
+    /// `max_age`: whoever waits may be polled late.
+    pub(super) fn has_expired(&self, now: Duration, max_age: Duration) -> bool {
+        let max_age = max_age.min(self.max_age);
+        self.landed
+            .get()
+            .is_some_and(|landed| now.saturating_sub(*landed) >= max_age)
     }
 
     /// Joins; [`leave`](Self::leave) gives the seat back.
@@ -82,13 +106,13 @@ impl Flight {
         state.seats = state.seats.saturating_sub(1);
         if state.seats > 0 {
             return Left {
-                was_last: false,
+                is_over: matches!(state.stage, Stage::Landed(_)),
                 _dropped: (None, waker),
             };
         }
         let stage = std::mem::replace(&mut state.stage, Stage::Empty);
         Left {
-            was_last: true,
+            is_over: true,
             _dropped: (Some(stage), waker),
         }
     }
@@ -106,17 +130,19 @@ impl Flight {
             Turn::Landed(result) => return Poll::Ready(result),
             Turn::Wait => return Poll::Pending,
         };
-        let landing = Landing {
+        let mut landing = Landing {
             flight: self,
-            land: &land,
+            land: Some(&land),
         };
         // No lock is held here.
         let waker = Waker::from(self.clone());
         let polled = call.as_mut().poll(&mut Context::from_waker(&waker));
         match polled {
             Poll::Ready(result) => {
-                std::mem::forget(landing);
+                // Once, even if it panics.
+                landing.land = None;
                 land(&result);
+                std::mem::forget(landing);
                 self.publish(result.clone());
                 Poll::Ready(result)
             }
@@ -201,7 +227,8 @@ impl Wake for Flight {
 /// What is left of a seat. Dropped outside of any lock: a call's or a waker's
 /// drop may do anything.
 pub(super) struct Left {
-    pub(super) was_last: bool,
+    /// Whether all have left, or the call has ended: nobody may join it.
+    pub(super) is_over: bool,
     _dropped: (Option<Stage>, Option<Waker>),
 }
 
@@ -211,17 +238,20 @@ enum Turn {
     Wait,
 }
 
-/// Lands with an error where the call's poll panics, so that nobody waits for
-/// what will not come.
+/// Lands with an error where the call's poll panics, or the landing itself
+/// (the clock, a subscriber), so that nobody waits for what will not come.
 struct Landing<'a, F: Fn(&Result<Materials>)> {
     flight: &'a Flight,
-    land: &'a F,
+    /// `None` once it has been told.
+    land: Option<&'a F>,
 }
 
 impl<F: Fn(&Result<Materials>)> Drop for Landing<'_, F> {
     fn drop(&mut self) {
         let result = Err(self.flight.panicked.clone());
-        (self.land)(&result);
+        if let Some(land) = self.land {
+            land(&result);
+        }
         self.flight.publish(result);
     }
 }

@@ -8,7 +8,8 @@ use crate::kms::LocalKms;
 impl DataKeyCache {
     /// Evicts the data keys under a key of this KMS as soon as the key changes:
     /// it is disabled or its deletion scheduled, it is rotated, its material
-    /// goes, its description or tags change. After
+    /// goes, its description or tags change, an alias of it is moved or deleted.
+    /// After
     /// [`disconnect`](LocalKms::disconnect) and an import everything is evicted.
     ///
     /// A change that another process makes is met when this one looks at the

@@ -234,7 +234,9 @@ impl CachingMaterialsManager {
                     continue;
                 }
                 Answer::Wait(ticket, outcome) => match (ticket.await, outcome) {
-                    (Ok(materials), outcome) => return Ok((materials, outcome)),
+                    (Ok(Some(materials)), outcome) => return Ok((materials, outcome)),
+                    // Polled so late that another is needed.
+                    (Ok(None), _) => {}
                     // The entry that was there goes on serving, if it can.
                     (Err(error), CacheOutcome::Refresh) if error.is_retryable() => {
                         need.may_refresh = false;

@@ -103,16 +103,23 @@ pub(super) struct State {
     expiries: BTreeMap<(Duration, u64), EntryId>,
     /// Decryptions that failed, and until when that holds. Apart from the
     /// entries, so that bad messages push no good data key out.
-    refused: LruCache<EntryId, (Error, Duration, Arc<str>)>,
+    refused: LruCache<EntryId, Refusal>,
     flights: HashMap<FlightKey, Vec<Aloft>>,
     next: u64,
     pub(super) statistics: CacheStatistics,
     /// What has been taken out, to be dropped (and wiped) outside of the lock.
-    removed: Vec<Entry>,
+    removed: Removed,
 }
 
-/// What [`State::take_removed`] gives.
-pub(super) struct Removed(#[expect(dead_code, reason = "it is there to be dropped")] Vec<Entry>);
+/// What is there to be dropped: data keys are wiped, and a provider's error may
+/// do anything.
+#[derive(Default)]
+pub(super) struct Removed {
+    entries: Vec<Entry>,
+    refused: Vec<Refusal>,
+}
+
+type Refusal = (Error, Duration, Arc<str>);
 
 impl State {
     pub(super) fn new(capacity: usize) -> Self {
@@ -124,7 +131,7 @@ impl State {
             flights: HashMap::new(),
             next: 0,
             statistics: CacheStatistics::default(),
-            removed: Vec::new(),
+            removed: Removed::default(),
         }
     }
 
@@ -133,7 +140,7 @@ impl State {
     }
 
     pub(super) fn take_removed(&mut self) -> Removed {
-        Removed(std::mem::take(&mut self.removed))
+        std::mem::take(&mut self.removed)
     }
 
     /// Decides one request. `call` is used if it is needed.
@@ -229,7 +236,7 @@ impl State {
         call: &mut Option<(Call, Error)>,
     ) -> Option<Place> {
         let (call, panicked) = call.take()?;
-        let flight = Flight::new(call, panicked, now);
+        let flight = Flight::new(call, panicked, now, limits.max_age);
         let mut aloft = Aloft {
             flight: flight.clone(),
             limits: limits.clone(),
@@ -282,10 +289,11 @@ impl State {
         Some(aloft)
     }
 
-    /// Gives a place back before its call has landed.
+    /// Gives a place back before its call has landed. (Where the landing has
+    /// panicked, the call may be here still.)
     pub(super) fn leave(&mut self, key: FlightKey, place: &Place) -> Left {
         let left = place.flight.leave(place.seat);
-        if left.was_last {
+        if left.is_over {
             self.take_aloft(key, &place.flight);
         } else if let Some(flights) = self.flights.get_mut(&key)
             && let Some(index) = position(flights, &place.flight)
@@ -354,7 +362,7 @@ impl State {
         let known = self.expiries.remove(&(entry.expires, entry.number));
         debug_assert!(known.is_none_or(|known| known == id));
         self.statistics.evicted.count(cause);
-        self.removed.push(entry);
+        self.removed.entries.push(entry);
     }
 
     /// Takes expired entries away, so many at most; says how many.
@@ -394,7 +402,7 @@ impl State {
             .map(|(id, _)| *id)
             .collect();
         for id in refused {
-            self.refused.pop(&id);
+            self.removed.refused.extend(self.refused.pop(&id));
         }
         ids.len()
     }
@@ -430,7 +438,7 @@ impl State {
         if *until > now {
             return Some(error.clone());
         }
-        self.refused.pop(&need.id);
+        self.removed.refused.extend(self.refused.pop(&need.id));
         None
     }
 
@@ -439,10 +447,15 @@ impl State {
         if !remembered || limits.negative_ttl.is_zero() {
             return;
         }
-        while self.refused.len() >= MOST_REFUSED && self.refused.pop_lru().is_some() {}
+        while self.refused.len() >= MOST_REFUSED
+            && let Some((_, refusal)) = self.refused.pop_lru()
+        {
+            self.removed.refused.push(refusal);
+        }
         let until = now.saturating_add(limits.negative_ttl);
         let partition = limits.partition.clone();
-        self.refused.put(id, (error.clone(), until, partition));
+        let replaced = self.refused.put(id, (error.clone(), until, partition));
+        self.removed.refused.extend(replaced);
     }
 }
 
