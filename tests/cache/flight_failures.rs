@@ -72,6 +72,25 @@ fn no_more_than_three_calls() {
     assert_eq!(world.statistics().provider_failures, 3);
 }
 
+/// Also where each fails at once, so that those who waited never meet.
+#[test]
+fn no_more_than_three_calls_that_fail_at_once() {
+    let world = World::new(10);
+    let client = world.client();
+    world.hold();
+    world.failing.fail(Unavailable);
+    let mut tasks = encryptions(&client, 100);
+    for task in &mut tasks {
+        task.poll();
+    }
+    world.let_go();
+    run(&mut tasks);
+    for task in &mut tasks {
+        assert_eq!(kind(task.result()), Unavailable);
+    }
+    assert_eq!(world.generated(), 3);
+}
+
 #[test]
 fn an_error_is_not_cached() {
     let world = World::new(10);

@@ -8,7 +8,7 @@ use std::sync::{Arc, PoisonError};
 use std::task::{Context, Poll};
 
 use super::Materials;
-use super::flight::Call;
+use super::flight::{Call, Flight};
 use super::id::EntryId;
 use super::limits::Limits;
 use super::report;
@@ -364,6 +364,12 @@ pub(super) struct Ticket {
     place: Place,
     /// Whether the call has ended, so that the place is taken for good.
     is_used: bool,
+}
+
+impl Ticket {
+    pub(super) fn flight(&self) -> &Arc<Flight> {
+        &self.place.flight
+    }
 }
 
 impl Future for Ticket {

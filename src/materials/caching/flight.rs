@@ -37,6 +37,10 @@ struct State {
     next_seat: u64,
     /// How many there are still.
     seats: usize,
+    /// Why the call failed. Kept for those who come from the flight before.
+    failed: Option<Error>,
+    /// What was started by one who waited for this one, which failed.
+    next: Option<Arc<Flight>>,
 }
 
 enum Stage {
@@ -61,6 +65,8 @@ impl Flight {
             wakers: BTreeMap::new(),
             next_seat: 0,
             seats: 0,
+            failed: None,
+            next: None,
         };
         Arc::new(Flight {
             state: Mutex::new(state),
@@ -87,6 +93,20 @@ impl Flight {
         self.landed
             .get()
             .is_some_and(|landed| now.saturating_sub(*landed) >= max_age)
+    }
+
+    /// Names the call that one who waited for this one made after it failed.
+    pub(super) fn followed_by(&self, next: &Arc<Flight>) {
+        let replaced = self.state().next.replace(next.clone());
+        drop(replaced);
+    }
+
+    /// The call made after this one, if that has failed as well: whoever waited
+    /// for this one and comes only now has failed with it.
+    pub(super) fn failed_after(&self) -> Option<(Arc<Flight>, Error)> {
+        let next = self.state().next.clone()?;
+        let failed = next.state().failed.clone()?;
+        Some((next, failed))
     }
 
     /// Joins; [`leave`](Self::leave) gives the seat back.
@@ -197,6 +217,7 @@ impl Flight {
 
     fn publish(&self, result: Result<Materials>) {
         let mut state = self.state();
+        state.failed = result.as_ref().err().cloned();
         state.stage = Stage::Landed(result);
         let wakers = std::mem::take(&mut state.wakers);
         drop(state);

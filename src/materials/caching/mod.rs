@@ -39,7 +39,7 @@ use crate::message::EncryptedDataKey;
 use crate::provider::{ProviderError, ProviderErrorKind, ProviderIdentity, ProviderOperation};
 use crate::suite::AlgorithmSuite;
 use cache::Answer;
-use flight::Call;
+use flight::{Call, Flight};
 use id::{EntryId, IdPrefix};
 use limits::Limits;
 use state::Need;
@@ -222,6 +222,7 @@ impl CachingMaterialsManager {
             limits: &self.limits,
             is_first: true,
             may_refresh: true,
+            after: None,
         };
         let (mut call, mut failures) = (None, 0);
         loop {
@@ -233,17 +234,22 @@ impl CachingMaterialsManager {
                     call = Some((make_call(), self.panicked(operation)));
                     continue;
                 }
-                Answer::Wait(ticket, outcome) => match (ticket.await, outcome) {
-                    (Ok(Some(materials)), outcome) => return Ok((materials, outcome)),
-                    // Polled so late that another is needed.
-                    (Ok(None), _) => {}
-                    // The entry that was there goes on serving, if it can.
-                    (Err(error), CacheOutcome::Refresh) if error.is_retryable() => {
-                        need.may_refresh = false;
+                Answer::Wait(ticket, outcome) => {
+                    let flight = ticket.flight().clone();
+                    match (ticket.await, outcome) {
+                        (Ok(Some(materials)), outcome) => return Ok((materials, outcome)),
+                        // Polled so late that another is needed.
+                        (Ok(None), _) => {}
+                        // The entry that was there goes on serving, if it can.
+                        (Err(error), CacheOutcome::Refresh) if error.is_retryable() => {
+                            need.may_refresh = false;
+                        }
+                        (Err(error), CacheOutcome::Coalesced) => {
+                            need.after = Some(hand_over(flight, error, &mut failures)?);
+                        }
+                        (Err(error), _) => return Err(error),
                     }
-                    (Err(_), CacheOutcome::Coalesced) if failures < HANDOVERS => failures += 1,
-                    (Err(error), _) => return Err(error),
-                },
+                }
             }
             need.is_first = false;
         }
@@ -253,6 +259,23 @@ impl CachingMaterialsManager {
         let (kind, provider) = (ProviderErrorKind::Other, self.provider.label());
         let error = ProviderError::new(operation, kind, provider);
         error.with_source("its call panicked").into()
+    }
+}
+
+/// Goes on from a call that failed, and from those that others have made since
+/// and that failed as well: so that a provider that is down is asked a few
+/// times, and not once by each who waits.
+fn hand_over(flight: Arc<Flight>, error: Error, failures: &mut u32) -> Result<Arc<Flight>> {
+    let (mut last, mut error) = (flight, error);
+    loop {
+        *failures += 1;
+        if *failures > HANDOVERS {
+            return Err(error);
+        }
+        match last.failed_after() {
+            Some(next) => (last, error) = next,
+            None => return Ok(last),
+        }
     }
 }
 

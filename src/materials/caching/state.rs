@@ -38,6 +38,8 @@ pub(super) struct Need<'a> {
     pub(super) is_first: bool,
     /// Whether it may refresh an entry.
     pub(super) may_refresh: bool,
+    /// The call that it waited for, and that failed.
+    pub(super) after: Option<Arc<Flight>>,
 }
 
 pub(super) struct Entry {
@@ -199,6 +201,9 @@ impl State {
         let Some(place) = self.start(key, need.limits, need.charge, refreshes, now, call) else {
             return Decision::NeedsCall;
         };
+        if let Some(after) = &need.after {
+            after.followed_by(&place.flight);
+        }
         let outcome = match refreshes {
             Some(_) => CacheOutcome::Refresh,
             None => CacheOutcome::Miss,
