@@ -144,7 +144,7 @@ impl Load {
         let is_async = match self.kinds {
             Kinds::Blocking => false,
             Kinds::Async => true,
-            Kinds::Both => thread % 2 == 0,
+            Kinds::Both => thread.is_multiple_of(2),
         };
         let (mut ledger, mut gave_up) = (Ledger::default(), 0);
         let mut seeded = Seeded(thread);
