@@ -488,7 +488,7 @@ async fn at_most<F: Future>(mut polls: u64, mut request: Pin<&mut F>) -> Option<
 #[test]
 fn half_the_calls_fail_and_many_give_up() {
     watched(|| {
-        for seed in 10..14 {
+        for seed in 10..14_u64 {
             for executor in Executor::all() {
                 let Executor::Tokio(runtime) = executor else {
                     continue;
@@ -497,7 +497,7 @@ fn half_the_calls_fail_and_many_give_up() {
                     let world = failing(seed);
                     // The call asks for several polls, so that giving up can fall
                     // between any two.
-                    if seed % 2 == 0 {
+                    if seed.is_multiple_of(2) {
                         world.latency.set(Delay::Polls(20));
                     }
                     run_impatient(&runtime, &world, operation, seed);

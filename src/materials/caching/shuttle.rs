@@ -538,6 +538,33 @@ fn one_who_gives_up_takes_nothing_from_the_others() {
     });
 }
 
+/// Before its call has landed: the next one takes it.
+#[test]
+fn a_place_given_up_is_free_again() {
+    check(|| {
+        let setting = Setting {
+            messages: 3,
+            ..PLAIN
+        };
+        let world = World::new(setting, &[]);
+        future::block_on(async {
+            let mut stays = pin!(world.message(0, Caller::Async, 1));
+            let mut is_given_up = poll_once(stays.as_mut()).await.is_pending();
+            let is_pending = is_given_up;
+            if is_pending {
+                let leaves = pin!(world.message(0, Caller::Async, 1));
+                is_given_up = poll_once(leaves).await.is_pending();
+            }
+            together(&world, 2, |world, _| world.send(1).unwrap());
+            if is_pending {
+                stays.await.unwrap();
+            }
+            let calls = world.settle();
+            assert!(calls == 1 || !is_given_up, "{calls} calls");
+        });
+    });
+}
+
 /// The last leaves, with the call, as another comes.
 #[test]
 fn the_last_leaves_while_another_joins() {
