@@ -215,7 +215,7 @@ fn string(fields: &Fields<'_>, name: &str) -> Result<Option<String>, String> {
 fn integer(fields: &Fields<'_>, name: &str) -> Result<Option<u64>, String> {
     let value = given(fields, name).map(|raw| serde_json::from_str(raw.get()));
     let value = value.transpose();
-    value.map_err(|_| format!("\"{name}\" is not a whole number from 0 to 2^64 - 1"))
+    value.map_err(|_| format!("\"{name}\" is not a whole number of 0 or more"))
 }
 
 fn missing(name: &str) -> String {

@@ -25,6 +25,10 @@ impl Client {
     /// Encrypts what is written to it into `sink`, in constant memory. It
     /// must be [finished](EncryptWriter::finish).
     ///
+    /// Its length is unknown, so that it goes past a data-key cache; where a
+    /// bound is known, use [`EncryptWriter::new`] with an
+    /// [`encryptor`](Self::encryptor) of that bound.
+    ///
     /// # Errors
     /// As [`encrypt`](Self::encrypt).
     pub async fn encrypt_writer<W: AsyncWrite + Unpin>(
@@ -40,6 +44,10 @@ impl Client {
 
     /// Encrypts what `source` gives, in constant memory: the message is read
     /// from what is returned.
+    ///
+    /// Its length is unknown, so that it goes past a data-key cache; where a
+    /// bound is known, use [`EncryptReader::new`] with an
+    /// [`encryptor`](Self::encryptor) of that bound.
     ///
     /// # Errors
     /// As [`encrypt`](Self::encrypt).

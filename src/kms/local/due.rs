@@ -208,7 +208,7 @@ impl Inner {
                 Err(error) if error.is_conflict() => continue,
                 written => written.map(|stamp| {
                     let written = Loaded::new(id, entry, stamp, known.usage.clone());
-                    self.keys.put(id, epoch, Arc::new(written));
+                    self.keep_written(epoch, written);
                 }),
             };
             let call = Call::automatic(operation, &arn);

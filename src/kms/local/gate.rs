@@ -261,7 +261,7 @@ impl Inner {
             match self.write_key((&id, &name), &entry, &stamp).await {
                 Ok(stamp) => {
                     let written = Loaded::new(&id, entry, stamp, usage);
-                    self.keys.put(&id, epoch, Arc::new(written));
+                    self.keep_written(epoch, written);
                     return Ok(value);
                 }
                 Err(error) if error.is_conflict() => {}

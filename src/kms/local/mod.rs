@@ -321,6 +321,15 @@ impl Inner {
         Ok(Some(loaded))
     }
 
+    /// Keeps a key that was written, and tells again where a slow reader has put
+    /// the one of before there meanwhile.
+    fn keep_written(&self, epoch: u64, key: Loaded) {
+        let id = key.id.clone();
+        if self.keys.put(&id, epoch, Arc::new(key)).is_some() {
+            self.listeners.tell(Some(&self.arn_of(&id)));
+        }
+    }
+
     /// Writes a key, and tells of it whatever comes of that: see
     /// [`Shelf::write`].
     async fn write_key(

@@ -175,8 +175,10 @@ impl DataKeyCacheBuilder {
 
     /// How tasks are run in the background: refreshes, if a client asks for
     /// them ([`Caching::refresh_after`](super::Caching::refresh_after)). The
-    /// function must return at once. With the feature `tokio` the runtime that
-    /// a request runs in is used where this is not set.
+    /// function must return at once. A task that it drops is a refresh that
+    /// does not happen: the data key serves until it expires. With the feature
+    /// `tokio` the runtime that a request runs in is used where this is not
+    /// set.
     pub fn spawn_with(mut self, spawn: impl Fn(BackgroundTask) + Send + Sync + 'static) -> Self {
         self.spawn = Some(Arc::new(spawn));
         self

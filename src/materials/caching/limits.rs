@@ -81,8 +81,9 @@ impl Caching {
     }
 
     /// The partition of the cache: clients share data keys only where they name
-    /// the same one (and agree in provider, policy and required keys). By
-    /// default each client has one of its own, at random
+    /// the same one (and agree in provider, policy and required keys). Each
+    /// keeps to limits of its own: where they differ, a client may go on with a
+    /// data key that another has used up by its. By default each client has one of its own, at random
     /// ([`Client::cache_partition`](crate::Client::cache_partition)).
     pub fn partition(mut self, partition: impl Into<String>) -> Self {
         self.partition = Some(partition.into());
