@@ -37,10 +37,12 @@ struct State {
     next_seat: u64,
     /// How many there are still.
     seats: usize,
-    /// Why the call failed. Kept for those who come from the flight before.
-    failed: Option<Error>,
     /// What was started by one who waited for this one, which failed.
     next: Option<Arc<Flight>>,
+    /// Whether it is the next of another, and why it failed: for those who come
+    /// from there.
+    is_next: bool,
+    failed: Option<Error>,
 }
 
 enum Stage {
@@ -65,8 +67,9 @@ impl Flight {
             wakers: BTreeMap::new(),
             next_seat: 0,
             seats: 0,
-            failed: None,
             next: None,
+            is_next: false,
+            failed: None,
         };
         Arc::new(Flight {
             state: Mutex::new(state),
@@ -97,6 +100,7 @@ impl Flight {
 
     /// Names the call that one who waited for this one made after it failed.
     pub(super) fn followed_by(&self, next: &Arc<Flight>) {
+        next.state().is_next = true;
         let replaced = self.state().next.replace(next.clone());
         drop(replaced);
     }
@@ -217,7 +221,9 @@ impl Flight {
 
     fn publish(&self, result: Result<Materials>) {
         let mut state = self.state();
-        state.failed = result.as_ref().err().cloned();
+        if state.is_next {
+            state.failed = result.as_ref().err().cloned();
+        }
         state.stage = Stage::Landed(result);
         let wakers = std::mem::take(&mut state.wakers);
         drop(state);
