@@ -1,13 +1,16 @@
 //! How often each data key was used, counted from the messages themselves.
 
+#[path = "support/watched.rs"]
+mod watched;
+
 use std::collections::HashMap;
 use std::future::{Future, poll_fn};
 use std::pin::{Pin, pin};
-use std::sync::mpsc;
 use std::task::Poll;
 use std::time::Duration;
 
 use tokio::runtime::Builder;
+use watched::watched;
 use waxseal::test_util::{CountingProvider, Delay, DelayingProvider};
 use waxseal::{
     Caching, Client, DataKeyCache, EncryptionContext, RawAesProvider, SecretBytes, inspect,
@@ -18,22 +21,6 @@ const THREADS: u64 = 8;
 const MESSAGES: u64 = 1_000_000;
 const LIMIT: u64 = 1_000;
 const MAX_AGE: Duration = Duration::from_secs(1_000_000);
-
-/// Fails where the test does not end.
-fn watched(run: impl FnOnce() + Send + 'static) {
-    let (ended, watchdog) = mpsc::channel();
-    let thread = std::thread::spawn(move || {
-        run();
-        let _ = ended.send(());
-    });
-    match watchdog.recv_timeout(Duration::from_secs(900)) {
-        Err(mpsc::RecvTimeoutError::Timeout) => panic!("a request hangs"),
-        // It has ended, in a panic or not.
-        _ => thread
-            .join()
-            .unwrap_or_else(|panic| std::panic::resume_unwind(panic)),
-    }
-}
 
 fn context() -> EncryptionContext {
     EncryptionContext::from([("tenant", "7")])

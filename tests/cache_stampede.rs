@@ -1,14 +1,18 @@
 //! Thousands of requests for one data key at once, against a provider that is
 //! slow, fails, or is no longer waited for.
 
+#[path = "support/watched.rs"]
+mod watched;
+
 use std::future::{Future, poll_fn};
 use std::pin::{Pin, pin};
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, mpsc};
 use std::task::Poll;
 use std::time::Duration;
 
 use tokio::runtime::{Builder, Runtime};
+use watched::watched;
 use waxseal::test_util::{
     CallCounts, CountingProvider, Delay, DelayingProvider, FailingProvider, ManualClock,
 };
@@ -24,22 +28,6 @@ const LATENCY: Duration = Duration::from_millis(50);
 const TEXT: &[u8] = b"attack at dawn";
 
 type Flaky = FailingProvider<RawAesProvider>;
-
-/// Fails where the test does not end.
-fn watched(run: impl FnOnce() + Send + 'static) {
-    let (ended, watchdog) = mpsc::channel();
-    let thread = std::thread::spawn(move || {
-        run();
-        let _ = ended.send(());
-    });
-    match watchdog.recv_timeout(Duration::from_secs(300)) {
-        Err(mpsc::RecvTimeoutError::Timeout) => panic!("a request hangs"),
-        // It has ended, in a panic or not.
-        _ => thread
-            .join()
-            .unwrap_or_else(|panic| std::panic::resume_unwind(panic)),
-    }
-}
 
 fn raw_aes() -> RawAesProvider {
     RawAesProvider::new("ns", "key", &SecretBytes::from(vec![7; 32])).expect("a key")
