@@ -298,3 +298,28 @@ fn an_alias_that_moves_is_followed() {
     assert_eq!(cache.statistics().entries, 0);
     assert!(wait(client.decrypt(&message, &none())).is_err());
 }
+
+/// Each call after one that failed was held by that one, so that whoever kept
+/// the first through an outage had the stack overflow in the end.
+#[test]
+fn a_long_outage_ends_for_one_who_is_never_polled_again() {
+    let failing = waxseal::test_util::FailingProvider::new(raw());
+    failing.fail(ProviderErrorKind::Unavailable);
+    let provider = DelayingProvider::new(failing, Delay::UntilReleased);
+    let client = client(&DataKeyCache::new(10), provider.clone());
+    let context = none();
+    let request = || Box::pin(client.prepare(&context, Some(1)));
+    let mut waits = request();
+    assert!(poll(waits.as_mut()).is_pending());
+    let mut never_again = request();
+    assert!(poll(never_again.as_mut()).is_pending());
+    for _ in 0..100_000 {
+        let mut next = request();
+        assert!(poll(next.as_mut()).is_pending());
+        provider.release_all();
+        assert!(ready(poll(waits.as_mut())).is_err());
+        assert!(poll(next.as_mut()).is_pending());
+        waits = next;
+    }
+    drop(never_again);
+}

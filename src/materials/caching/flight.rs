@@ -37,12 +37,18 @@ struct State {
     next_seat: u64,
     /// How many there are still.
     seats: usize,
-    /// What was started by one who waited for this one, which failed.
-    next: Option<Arc<Flight>>,
-    /// Whether it is the next of another, and why it failed: for those who come
-    /// from there.
-    is_next: bool,
-    failed: Option<Error>,
+    /// What it shares with the calls that were made because it failed, and they
+    /// because of theirs; and which of them it is.
+    attempts: Option<(Arc<Mutex<Attempts>>, u32)>,
+}
+
+/// Calls that were made one after the other's failure.
+#[derive(Default)]
+struct Attempts {
+    /// The last of them that is known to have failed, and why. Only that: there
+    /// may be many in an outage.
+    failed: u32,
+    error: Option<Error>,
 }
 
 enum Stage {
@@ -52,6 +58,10 @@ enum Stage {
     Landed(Result<Materials>),
     /// All have left.
     Empty,
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 impl Flight {
@@ -67,9 +77,7 @@ impl Flight {
             wakers: BTreeMap::new(),
             next_seat: 0,
             seats: 0,
-            next: None,
-            is_next: false,
-            failed: None,
+            attempts: None,
         };
         Arc::new(Flight {
             state: Mutex::new(state),
@@ -81,7 +89,7 @@ impl Flight {
     }
 
     fn state(&self) -> MutexGuard<'_, State> {
-        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+        lock(&self.state)
     }
 
     /// Says when the call has ended.
@@ -99,18 +107,21 @@ impl Flight {
     }
 
     /// Names the call that one who waited for this one made after it failed.
-    pub(super) fn followed_by(&self, next: &Arc<Flight>) {
-        next.state().is_next = true;
-        let replaced = self.state().next.replace(next.clone());
-        drop(replaced);
+    pub(super) fn followed_by(&self, next: &Flight) {
+        let first = || (Arc::default(), 0);
+        let (attempts, number) = self.state().attempts.get_or_insert_with(first).clone();
+        let number = number.max(lock(&attempts).failed).saturating_add(1);
+        next.state().attempts = Some((attempts, number));
     }
 
-    /// The call made after this one, if that has failed as well: whoever waited
-    /// for this one and comes only now has failed with it.
-    pub(super) fn failed_after(&self) -> Option<(Arc<Flight>, Error)> {
-        let next = self.state().next.clone()?;
-        let failed = next.state().failed.clone()?;
-        Some((next, failed))
+    /// How many calls made after this one have failed as well, and why the last
+    /// did: whoever waited for this one and comes only now has failed with them.
+    pub(super) fn failed_after(&self) -> Option<(u32, Error)> {
+        let (attempts, number) = self.state().attempts.clone()?;
+        let attempts = lock(&attempts);
+        let more = attempts.failed.saturating_sub(number);
+        let error = attempts.error.clone().filter(|_| more > 0)?;
+        Some((more, error))
     }
 
     /// Joins; [`leave`](Self::leave) gives the seat back.
@@ -221,12 +232,19 @@ impl Flight {
 
     fn publish(&self, result: Result<Materials>) {
         let mut state = self.state();
-        if state.is_next {
-            state.failed = result.as_ref().err().cloned();
+        let mut replaced = None;
+        if let (Err(error), Some((attempts, number))) = (&result, &state.attempts) {
+            let mut attempts = lock(attempts);
+            if attempts.failed < *number {
+                attempts.failed = *number;
+                replaced = attempts.error.replace(error.clone());
+            }
         }
         state.stage = Stage::Landed(result);
         let wakers = std::mem::take(&mut state.wakers);
         drop(state);
+        // Not under a lock: an error's drop may do anything.
+        drop(replaced);
         wake_all(wakers);
     }
 }

@@ -265,18 +265,16 @@ impl CachingMaterialsManager {
 /// Goes on from a call that failed, and from those that others have made since
 /// and that failed as well: so that a provider that is down is asked a few
 /// times, and not once by each who waits.
-fn hand_over(flight: Arc<Flight>, error: Error, failures: &mut u32) -> Result<Arc<Flight>> {
-    let (mut last, mut error) = (flight, error);
-    loop {
-        *failures += 1;
-        if *failures > HANDOVERS {
-            return Err(error);
-        }
-        match last.failed_after() {
-            Some(next) => (last, error) = next,
-            None => return Ok(last),
-        }
+fn hand_over(flight: Arc<Flight>, mut error: Error, failures: &mut u32) -> Result<Arc<Flight>> {
+    *failures += 1;
+    if let Some((more, last)) = flight.failed_after() {
+        *failures = failures.saturating_add(more);
+        error = last;
     }
+    if *failures > HANDOVERS {
+        return Err(error);
+    }
+    Ok(flight)
 }
 
 /// An identifier's scope keeps the two kinds of materials apart.
