@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::fmt::{self, Write};
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use metrics::{
@@ -18,6 +18,13 @@ use waxseal::{
 };
 
 const KEY: [u8; 32] = [0xa7; 32];
+
+/// One test at a time: where a thread without a subscriber is the first at an
+/// event, `tracing` may leave it out for the other, too.
+fn alone() -> MutexGuard<'static, ()> {
+    static ALONE: Mutex<()> = Mutex::new(());
+    ALONE.lock().unwrap_or_else(PoisonError::into_inner)
+}
 
 /// Two misses, a hit, an eviction, a bypass, a failure, a stale data key, and
 /// one that is refused.
@@ -122,6 +129,7 @@ impl Recorder for Kept {
 
 #[test]
 fn metrics_are_recorded() {
+    let _alone = alone();
     let kept = Kept::default();
     metrics::with_local_recorder(&kept, run);
     let expected = [
@@ -174,6 +182,7 @@ impl tracing::Subscriber for Events {
 
 #[test]
 fn events_are_traced_without_secrets() {
+    let _alone = alone();
     let events = Events::default();
     tracing::subscriber::with_default(events.clone(), run);
     let events = events.0.lock().expect("a lock");

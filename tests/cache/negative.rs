@@ -71,6 +71,27 @@ fn not_unless_it_is_set() {
     assert_eq!(world.statistics().refused, 0);
 }
 
+/// Clients that share keep to their own times, and one that succeeds ends it.
+#[test]
+fn not_for_a_client_that_has_not_set_it() {
+    let world = World::new(10);
+    let (longer, without) = (client(&world), world.client());
+    let shorter = world.client_with(|caching| caching.negative_ttl(TTL / 5));
+    let message = encrypt(&longer, &tenant(0));
+    world.failing.fail(AccessDenied);
+    fails(&longer, &message);
+    fails(&shorter, &message);
+    assert_eq!(world.unwrapped(), 1);
+    fails(&without, &message);
+    assert_eq!(world.unwrapped(), 2);
+    world.advance(TTL / 5);
+    fails(&longer, &message);
+    assert_eq!(world.unwrapped(), 2);
+    world.failing.recover();
+    assert_eq!(try_decrypt(&shorter, &message, &tenant(0)).unwrap(), Miss);
+    assert_eq!(try_decrypt(&longer, &message, &tenant(0)).unwrap(), Hit);
+}
+
 #[test]
 fn not_what_a_retry_may_mend() {
     let retry_after = None;

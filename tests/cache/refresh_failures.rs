@@ -215,6 +215,29 @@ fn a_late_failure_means_the_entry_of_its_time() {
     }
 }
 
+/// The same where nothing was evicted: a thread, which waits for no future's
+/// call, has put another data key there.
+#[test]
+fn a_late_failure_spares_the_next_entry() {
+    for kind in [AccessDenied, Unavailable] {
+        let setup = setup(true);
+        let (world, client) = (&setup.world, &setup.client);
+        assert_eq!(prepare(client, &tenant(0), 1), Miss);
+        world.advance(DUE);
+        assert_eq!(prepare(client, &tenant(0), 1), Hit);
+        world.advance(MAX_AGE - DUE);
+        let prepared = client.blocking().prepare(&tenant(0), Some(1)).unwrap();
+        assert_eq!(prepared.cache_outcome(), Some(Miss));
+        world.failing.fail(kind);
+        setup.background.run();
+        assert_eq!(world.generated(), 3);
+        assert!(setup.events.take().is_empty());
+        let statistics = world.statistics();
+        assert_eq!((statistics.entries, statistics.stale), (1, 0));
+        assert_eq!(prepare(client, &tenant(0), 1), Hit);
+    }
+}
+
 /// Who refreshes on its own way, and finds the old one too old when the call
 /// has failed, makes one more and hears of that one.
 #[test]

@@ -9,6 +9,7 @@
 //! the charges are never fewer than the messages.
 
 use std::collections::{BTreeMap, HashMap};
+use std::ops::Range;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -103,7 +104,7 @@ pub(super) struct State {
     entries: LruCache<EntryId, Entry>,
     /// Entries by their expiry and number.
     expiries: BTreeMap<(Duration, u64), EntryId>,
-    /// Decryptions that failed, and until when that holds. Apart from the
+    /// Decryptions that failed, and from when until when that holds. Apart from the
     /// entries, so that bad messages push no good data key out.
     refused: LruCache<EntryId, Refusal>,
     flights: HashMap<FlightKey, Vec<Aloft>>,
@@ -121,7 +122,7 @@ pub(super) struct Removed {
     refused: Vec<Refusal>,
 }
 
-type Refusal = (Error, Duration, Arc<str>);
+type Refusal = (Error, Range<Duration>, Arc<str>);
 
 impl State {
     pub(super) fn new(capacity: usize) -> Self {
@@ -274,6 +275,7 @@ impl State {
         let aloft = self.take_aloft(key, flight)?;
         match result {
             Ok(materials) => {
+                self.removed.refused.extend(self.refused.pop(&key.0));
                 self.insert(key.0, materials.clone(), &aloft, now);
                 None
             }
@@ -439,9 +441,11 @@ impl State {
         if self.refused.is_empty() {
             return None;
         }
-        let (error, until, _) = self.refused.get(&need.id)?;
-        if *until > now {
-            return Some(error.clone());
+        let (error, holds, _) = self.refused.get(&need.id)?;
+        if holds.end > now {
+            // Also by the client that asks.
+            let age = now.saturating_sub(holds.start);
+            return (age < need.limits.negative_ttl).then(|| error.clone());
         }
         self.removed.refused.extend(self.refused.pop(&need.id));
         None
@@ -459,7 +463,7 @@ impl State {
         }
         let until = now.saturating_add(limits.negative_ttl);
         let partition = limits.partition.clone();
-        let replaced = self.refused.put(id, (error.clone(), until, partition));
+        let replaced = self.refused.put(id, (error.clone(), now..until, partition));
         self.removed.refused.extend(replaced);
     }
 }

@@ -40,6 +40,15 @@ impl fmt::Display for CacheOutcome {
 /// Each request counts once, by what it met first: `hits`, `misses`,
 /// `coalesced`, `bypassed`, `refreshing` and `refused` add up to the requests.
 /// (One that waited for a call that failed may have made another after it.)
+///
+/// With the feature `metrics` the same goes to the crate of that name, for all
+/// caches of the process together: the counters `waxseal_cache_requests_total`
+/// (label `outcome`), `waxseal_cache_evictions_total` (`cause`),
+/// `waxseal_cache_refreshed_total` and `waxseal_cache_stale_total`, the histogram
+/// `waxseal_cache_provider_seconds` (`result`: `ok` or `error`), and the gauge
+/// `waxseal_cache_entries`, which the cache that changed last has set. With
+/// `tracing`, events of the target `waxseal::cache` say it: at the level trace
+/// each count, at debug each call, at warn each [`CacheEvent`].
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct CacheStatistics {
