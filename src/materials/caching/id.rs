@@ -58,6 +58,8 @@ impl IdPrefix {
         let mut id = self.decryption.clone();
         let [high, low] = request.suite.id().to_be_bytes();
         id.part(&[policy(request.policy), high, low]);
+        // What follows decides them, once `bound_only` has passed; they stand
+        // here all the same, so that nothing hangs on that.
         required(&mut id, request.required);
         encrypted_data_keys(&mut id, request.edks);
         id.part(&request.stored.to_bytes()?);

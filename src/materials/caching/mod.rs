@@ -167,6 +167,8 @@ impl CachingMaterialsManager {
             return Err(mixed_up());
         };
         let (materials, edk) = &*opened;
+        // The identifier holds these pairs already: this is for the day that it
+        // does not.
         if materials.bound_context != bound {
             return Err(Error::InvalidMaterials(MaterialsError::Context));
         }
@@ -240,7 +242,8 @@ impl CachingMaterialsManager {
                         (Ok(Some(materials)), outcome) => return Ok((materials, outcome)),
                         // Polled so late that another is needed.
                         (Ok(None), _) => {}
-                        // The entry that was there goes on serving, if it can.
+                        // The entry that was there goes on serving, if it can,
+                        // and however short the pause after the failure is.
                         (Err(error), CacheOutcome::Refresh) if error.is_retryable() => {
                             need.may_refresh = false;
                         }
