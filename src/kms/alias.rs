@@ -5,7 +5,7 @@ use serde::{Deserialize, Serialize};
 use super::digest::{digest, hex};
 use super::error::{KmsError, KmsResult};
 use super::time::Timestamp;
-use crate::crypto::CryptoBackend;
+use crate::crypto::{CryptoBackend, Fingerprint};
 
 const PREFIX: &str = "alias/";
 /// Kept for services' keys.
@@ -68,14 +68,13 @@ pub(super) fn id_from(mut bytes: [u8; 16], version: u8) -> String {
 /// The id of a key that is found by a name and not by an alias: the same
 /// wherever it is made in this store, so that two processes that make it at
 /// once make one.
-pub(super) fn named_id(backend: &CryptoBackend, store_id: &str, name: &str) -> String {
-    let mut named = Vec::new();
+pub(super) fn named_id(store_id: &str, name: &str) -> String {
+    let mut named = Fingerprint::new();
     for part in ["waxseal local-kms named key", store_id, name] {
-        named.extend_from_slice(&(part.len() as u64).to_be_bytes());
-        named.extend_from_slice(part.as_bytes());
+        named.part(part.as_bytes());
     }
     let mut bytes = [0; 16];
-    bytes.copy_from_slice(&digest(backend, &named)[..16]);
+    bytes.copy_from_slice(&named.finish()[..16]);
     id_from(bytes, 8)
 }
 
@@ -204,8 +203,7 @@ mod tests {
 
     #[test]
     fn named_ids_differ_by_every_part() {
-        let backend = CryptoBackend::default();
-        let id = |store, name| named_id(&backend, store, name);
+        let id = named_id;
         assert_eq!(id("s", "n"), id("s", "n"));
         assert!(is_id(&id("s", "n")));
         for other in [id("t", "n"), id("s", "m"), id("sn", ""), id("", "sn")] {

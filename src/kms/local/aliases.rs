@@ -222,13 +222,6 @@ impl Inner {
         alias: &str,
         decide: impl Fn(Option<&str>) -> KmsResult<Option<String>>,
     ) -> KmsResult<()> {
-        /// Tells whatever comes of the write.
-        struct Tell<'a>(&'a Inner, Option<Arc<LoadedAlias>>);
-        impl Drop for Tell<'_> {
-            fn drop(&mut self) {
-                self.0.tell_of_moved(self.1.take());
-            }
-        }
         let name = alias::record_name(&self.backend, alias);
         for _ in 0..MAX_ATTEMPTS {
             let age = self.clock.elapsed();
@@ -248,7 +241,8 @@ impl Inner {
                 created,
                 updated: now,
             };
-            let _tell = Tell(self, loaded.clone());
+            let before = self.target_arn(loaded.as_deref());
+            let _tell = before.map(|arn| self.listeners.tell_at_end(arn));
             let stamp: Option<&Stamp> = loaded.as_deref().map(|loaded| &loaded.stamp);
             let written = self
                 .aliases

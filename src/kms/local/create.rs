@@ -206,7 +206,7 @@ impl Inner {
         {
             return Ok(target.clone());
         }
-        let id = alias::named_id(&self.backend, self.store_id(), alias);
+        let id = alias::named_id(self.store_id(), alias);
         let now = self.now();
         let mut record = self.new_record(id.clone(), owner, Origin::Local, now)?;
         record.enable_rotation(DEFAULT_ROTATION_DAYS, now)?;

@@ -19,6 +19,12 @@ impl Listeners {
         self.list().push(Arc::new(listener));
     }
 
+    /// Tells them of a key when what is returned is dropped: after a write,
+    /// whatever comes of it.
+    pub(super) fn tell_at_end(&self, key: String) -> TellAtEnd<'_> {
+        TellAtEnd(self, key)
+    }
+
     /// Tells them, outside of the lock.
     pub(super) fn tell(&self, key: Option<&str>) {
         let listeners = self.list().clone();
@@ -27,6 +33,15 @@ impl Listeners {
                 self.list().retain(|other| !Arc::ptr_eq(other, &listener));
             }
         }
+    }
+}
+
+#[must_use]
+pub(super) struct TellAtEnd<'a>(&'a Listeners, String);
+
+impl Drop for TellAtEnd<'_> {
+    fn drop(&mut self) {
+        self.0.tell(Some(&self.1));
     }
 }
 

@@ -338,13 +338,7 @@ impl Inner {
         entry: &KeyEntry,
         previous: &Stamp,
     ) -> KmsResult<Stamp> {
-        struct Tell<'a>(&'a Inner, &'a str);
-        impl Drop for Tell<'_> {
-            fn drop(&mut self) {
-                self.0.listeners.tell(Some(&self.0.arn_of(self.1)));
-            }
-        }
-        let _tell = Tell(self, id);
+        let _tell = self.listeners.tell_at_end(self.arn_of(id));
         let written = self
             .keys
             .write(&self.vault, (id, name), entry, Some(previous));
@@ -391,9 +385,15 @@ impl Inner {
 
     /// Tells that the key of before is not meant any more.
     fn tell_of_moved(&self, before: Option<Arc<LoadedAlias>>) {
-        if let Some(id) = before.as_ref().and_then(|a| a.record.target.as_deref()) {
-            self.listeners.tell(Some(&self.arn_of(id)));
+        if let Some(arn) = self.target_arn(before.as_deref()) {
+            self.listeners.tell(Some(&arn));
         }
+    }
+
+    /// The ARN of the key that an alias means.
+    fn target_arn(&self, alias: Option<&LoadedAlias>) -> Option<String> {
+        let target = alias?.record.target.as_deref()?;
+        Some(self.arn_of(target))
     }
 
     async fn load_alias_afresh(&self, name: &str) -> KmsResult<Option<Arc<LoadedAlias>>> {
