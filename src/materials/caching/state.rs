@@ -58,7 +58,7 @@ pub(super) struct Entry {
 
 /// A call under way.
 pub(super) struct Aloft {
-    pub(super) flight: Arc<Flight>,
+    flight: Arc<Flight>,
     limits: Arc<Limits>,
     messages: u64,
     bytes: u64,
@@ -356,13 +356,10 @@ impl State {
         self.expiries.insert((expires, number), id);
     }
 
-    fn remove(&mut self, id: EntryId, cause: Cause) -> bool {
-        let entry = self.entries.pop(&id);
-        let found = entry.is_some();
-        if let Some(entry) = entry {
+    fn remove(&mut self, id: EntryId, cause: Cause) {
+        if let Some(entry) = self.entries.pop(&id) {
             self.removed(id, entry, cause);
         }
-        found
     }
 
     fn removed(&mut self, id: EntryId, entry: Entry, cause: Cause) {
