@@ -2,6 +2,8 @@
 //!
 //! `cargo test` builds the examples before it runs this.
 
+#[path = "../support/example.rs"]
+mod example;
 mod output;
 mod refusals;
 mod rules;

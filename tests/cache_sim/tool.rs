@@ -1,8 +1,10 @@
 //! Runs the simulator.
 
 use std::io::Write;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::process::{Child, Command, Output, Stdio};
+
+use crate::example::example;
 
 #[track_caller]
 pub(crate) fn works(args: &[&str], trace: &str) -> String {
@@ -54,15 +56,5 @@ pub(crate) fn feed(mut child: Child, input: &[u8]) -> Output {
 }
 
 fn binary() -> PathBuf {
-    let test = std::env::current_exe().unwrap();
-    let profile = test.parent().and_then(Path::parent).unwrap();
-    let name = format!("cache_sim{}", std::env::consts::EXE_SUFFIX);
-    let binary = profile.join("examples").join(name);
-    assert!(
-        binary.is_file(),
-        "{} is not there: `cargo test` without --test builds it, and so does \
-         `cargo build --example cache_sim`",
-        binary.display()
-    );
-    binary
+    example("cache_sim").unwrap_or_else(|why| panic!("{why}"))
 }

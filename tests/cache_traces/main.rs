@@ -1,4 +1,4 @@
-//! Traces through this library's data-key cache (`examples/cache_sim.rs`) and
+//! Traces through this library's data-key cache (`examples/cache_sim`) and
 //! through the official Python SDK's (`interop/cache.py`).
 //!
 //! Each answers as a model says, on every line: so the two agree wherever the
@@ -9,6 +9,8 @@
 //! what did not run is said aloud; where it is set, an SDK that does not start
 //! is a failure.
 
+#[path = "../support/example.rs"]
+mod example;
 mod model;
 mod programs;
 mod trace;

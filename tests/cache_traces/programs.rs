@@ -10,6 +10,7 @@ use std::time::{Duration, Instant};
 
 use serde_json::Value;
 
+use crate::example::example;
 use crate::model::Outcome;
 use crate::trace::Trace;
 
@@ -18,18 +19,7 @@ const PATIENCE: Duration = Duration::from_secs(180);
 
 /// `cache_sim`'s answers.
 pub(crate) fn cache_sim(trace: &Trace) -> Result<Vec<Outcome>, String> {
-    let test = std::env::current_exe().map_err(|error| error.to_string())?;
-    let profile = test.parent().and_then(Path::parent).ok_or("no folder")?;
-    let name = format!("cache_sim{}", std::env::consts::EXE_SUFFIX);
-    let binary = profile.join("examples").join(name);
-    if !binary.is_file() {
-        return Err(format!(
-            "{} is not there: `cargo test` without --test builds it, and so does \
-             `cargo build --example cache_sim`",
-            binary.display()
-        ));
-    }
-    let mut command = Command::new(binary);
+    let mut command = Command::new(example("cache_sim")?);
     command.arg("--json");
     answers(command, trace)
 }

@@ -3,6 +3,8 @@
 //! `cargo test` builds the examples before it runs this.
 
 mod damage;
+#[path = "../support/example.rs"]
+mod example;
 mod files;
 mod inspect;
 mod keys;

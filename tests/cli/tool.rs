@@ -6,6 +6,8 @@ use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
 
+use crate::example::example;
+
 /// A folder with nothing in it, where the tool runs with an empty home.
 pub(crate) struct Tool {
     folder: tempfile::TempDir,
@@ -186,17 +188,7 @@ pub(crate) fn sample(length: usize) -> Vec<u8> {
 }
 
 pub(crate) fn binary() -> PathBuf {
-    let test = std::env::current_exe().unwrap();
-    let profile = test.parent().and_then(Path::parent).unwrap();
-    let name = format!("waxseal{}", std::env::consts::EXE_SUFFIX);
-    let binary = profile.join("examples").join(name);
-    assert!(
-        binary.is_file(),
-        "{} is not there: `cargo test` without --test builds it, and so does \
-         `cargo build --example waxseal`",
-        binary.display()
-    );
-    binary
+    example("waxseal").unwrap_or_else(|why| panic!("{why}"))
 }
 
 /// Says on the real standard error, which libtest does not capture, that a
