@@ -2,17 +2,15 @@
 //! primitives that it cannot do without. With where the rest goes, many data
 //! keys, and two threads.
 
-use std::pin::pin;
-use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
 use aes_gcm::aead::array::Array;
 use aes_gcm::{Aes256Gcm, KeyInit};
 use sha2::{Digest, Sha256};
 use waxseal::{Caching, Client, Clock, DataKeyCache, EncryptionContext, SystemClock, blocking};
-use waxseal_bench::allocations::Counting;
+use waxseal_bench::allocations::{Counting, as_many_allocations};
 use waxseal_bench::bare::{self, Aad, BareMessage, IV_LENGTH, TAG_LENGTH};
-use waxseal_bench::{Contender, Goal, Session, gains};
+use waxseal_bench::{Contender, Goal, Session, gains, ready};
 
 #[global_allocator]
 static ALLOCATOR: Counting = Counting;
@@ -116,14 +114,6 @@ fn seal_frame(key: &Aes256Gcm, message_id: &[u8; 32]) -> ([u8; 16], [u8; TAG_LEN
     (frame, tag)
 }
 
-/// Polls once: a cached data key is not waited for.
-fn ready<T>(future: impl Future<Output = T>) -> T {
-    match pin!(future).poll(&mut Context::from_waker(Waker::noop())) {
-        Poll::Ready(value) => value,
-        Poll::Pending => panic!("a hit was not ready"),
-    }
-}
-
 fn encrypt(session: &mut Session, name: &str, case: &Case) {
     let allocated = Counting::count(|| case.encrypt());
     let key = Aes256Gcm::new(&Array(case.data_key));
@@ -156,14 +146,7 @@ fn encrypt(session: &mut Session, name: &str, case: &Case) {
             Sha256::digest([7; 100])
         }),
         Contender::new("beyond: the clock", |(): &mut ()| SystemClock.elapsed()),
-        Contender::new("beyond: as many allocations", move |(): &mut ()| {
-            let size = allocated.bytes / allocated.calls.max(1);
-            let mut kept = [const { Vec::<u8>::new() }; 64];
-            for place in kept.iter_mut().take(allocated.calls) {
-                *place = Vec::with_capacity(size);
-            }
-            kept
-        }),
+        as_many_allocations(allocated),
     ];
     if let Some(measured) = session.measure(name, &mut (), &mut parts) {
         for (index, part) in parts.iter().enumerate() {

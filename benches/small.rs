@@ -2,15 +2,12 @@
 //! to primitives that its format asks for. Printed with where the time goes,
 //! and how much is allocated.
 
-use std::pin::pin;
-use std::task::{Context, Poll, Waker};
-
 use aes_gcm::aead::array::Array;
 use aes_gcm::{Aes256Gcm, KeyInit};
 use waxseal::{Client, EncryptionContext, blocking, inspect};
-use waxseal_bench::allocations::{Allocated, Counting};
+use waxseal_bench::allocations::{Allocated, Counting, as_many_allocations};
 use waxseal_bench::bare::{self, Aad, BareMessage, IV_LENGTH, TAG_LENGTH};
-use waxseal_bench::{Contender, Goal, Measured, Session};
+use waxseal_bench::{Contender, Goal, Measured, Session, ready};
 
 #[global_allocator]
 static ALLOCATOR: Counting = Counting;
@@ -74,14 +71,6 @@ impl Case {
     fn frame(&self) -> ([u8; 16], [u8; TAG_LENGTH]) {
         let (rest, tag) = self.message.split_last_chunk().expect("has a tag");
         (*rest.last_chunk().expect("has a frame"), *tag)
-    }
-}
-
-/// Polls once: with a local provider nothing is waited for.
-fn ready<T>(future: impl Future<Output = T>) -> T {
-    match pin!(future).poll(&mut Context::from_waker(Waker::noop())) {
-        Poll::Ready(value) => value,
-        Poll::Pending => panic!("a local provider's call was not ready"),
     }
 }
 
@@ -207,19 +196,6 @@ fn key_set_up(case: &Case) -> Contender<'_, ()> {
 fn context_bytes(case: &Case) -> Contender<'_, ()> {
     Contender::new("canonical context (with its allocation)", |(): &mut ()| {
         case.context.to_bytes()
-    })
-}
-
-/// As many as the library's, all of the average size, and all of them there at
-/// once.
-fn as_many_allocations(allocated: Allocated) -> Contender<'static, ()> {
-    let size = allocated.bytes / allocated.calls.max(1);
-    Contender::new("as many allocations", move |(): &mut ()| {
-        let mut kept = [const { Vec::<u8>::new() }; 64];
-        for place in kept.iter_mut().take(allocated.calls) {
-            *place = Vec::with_capacity(size);
-        }
-        kept
     })
 }
 

@@ -3,6 +3,8 @@
 use std::alloc::{GlobalAlloc, Layout, System};
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering::Relaxed};
 
+use crate::Contender;
+
 /// Counts while [`Counting::count`] runs, and otherwise costs one load, so that
 /// it may stay in place while times are measured. For one thread.
 pub struct Counting;
@@ -33,6 +35,19 @@ impl Counting {
             bytes: BYTES.load(Relaxed),
         }
     }
+}
+
+/// As many as the library's, all of the average size, and all of them there at
+/// once.
+pub fn as_many_allocations(allocated: Allocated) -> Contender<'static, ()> {
+    let size = allocated.bytes / allocated.calls.max(1);
+    Contender::new("as many allocations", move |(): &mut ()| {
+        let mut kept = [const { Vec::<u8>::new() }; 64];
+        for place in kept.iter_mut().take(allocated.calls) {
+            *place = Vec::with_capacity(size);
+        }
+        kept
+    })
 }
 
 fn note(bytes: usize) {

@@ -12,7 +12,9 @@ pub mod bare;
 
 use std::fmt;
 use std::hint::black_box;
+use std::pin::pin;
 use std::sync::Barrier;
+use std::task::{Context, Poll, Waker};
 use std::time::{Duration, Instant};
 
 use criterion::Criterion;
@@ -263,6 +265,15 @@ fn gain(calls: u32, run: ThreadRun<'_>) -> f64 {
     };
     let (one, two) = (timed(1), timed(2));
     2.0 * one.as_secs_f64() / two.as_secs_f64()
+}
+
+/// Polls once: with a local provider, or a cached data key, nothing is waited
+/// for.
+pub fn ready<T>(future: impl Future<Output = T>) -> T {
+    match pin!(future).poll(&mut Context::from_waker(Waker::noop())) {
+        Poll::Ready(value) => value,
+        Poll::Pending => panic!("it was not ready at once"),
+    }
 }
 
 /// This thread's processor time.
