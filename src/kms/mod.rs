@@ -55,6 +55,7 @@
 //! [`import`](LocalKms::import) of a backup is the safe way back: there the
 //! newer generation of each record wins.
 
+mod access;
 mod alias;
 mod digest;
 mod error;
@@ -71,6 +72,7 @@ mod vault;
 #[cfg(feature = "aws-lc-rs")]
 #[cfg_attr(docsrs, doc(cfg(feature = "aws-lc-rs")))]
 pub use crate::crypto::{WrappingAlgorithm, WrappingKeySpec};
+pub use access::{InvalidPrincipal, Principal, PrincipalKind};
 pub use error::{KmsError, KmsResult, RecordProblem};
 pub use key::{
     BackingKeyCause, DEFAULT_ROTATION_DAYS, DELETION_DAYS, Origin, Owner, ROTATION_DAYS,
