@@ -48,7 +48,7 @@ pub(crate) const RULINGS: [Ruling; 5] = [
         name: "an action without resources is allowed by the resource * only",
         source: "AWS service authorization reference, \"The actions table\", on the column of resource \
                  types: \"If there is no value for this column, you must specify all resources (\"*\") \
-                 in the Resource element of your policy statement\". The evaluator lets any ARN in an \
+                 to which the policy applies in the Resource element of your policy statement\". The evaluator lets any ARN in an \
                  Allow do, since it takes the * of the request for a pattern.",
         reword: keyless,
     },
