@@ -62,6 +62,8 @@ mod error;
 mod key;
 mod keyring;
 mod local;
+#[cfg_attr(not(feature = "kms-policy"), expect(unreachable_pub))]
+mod parameter;
 mod seal;
 mod secret;
 mod state;
@@ -86,7 +88,6 @@ pub use local::{
     GeneratedKey, ImportOptions, ImportType, KeyPage, KeyUsage, LocalKms, LocalKmsBuilder,
     MAX_PLAINTEXT_LENGTH, MessageCount, ScheduledDeletion, Scheduler, VersionUsage,
 };
-pub(crate) use local::{Call, Inner};
 pub(crate) use seal::Sealed;
 pub use state::{KeyState, Operation};
 pub use vault::{ImportReport, PassphraseCost, RootKey};
