@@ -57,6 +57,9 @@
 
 mod access;
 mod alias;
+#[cfg(feature = "kms-policy")]
+#[cfg_attr(docsrs, doc(cfg(feature = "kms-policy")))]
+pub mod audit;
 mod digest;
 mod error;
 mod key;
