@@ -125,6 +125,10 @@ fn kind(error: &KmsError) -> ProviderErrorKind {
         KmsError::Disabled { .. }
         | KmsError::InvalidState { .. }
         | KmsError::VersionCutOff { .. } => ProviderErrorKind::KeyDisabled,
+        KmsError::AccessDenied { .. } => ProviderErrorKind::AccessDenied,
+        KmsError::Throttled { retry_after } => ProviderErrorKind::Throttled {
+            retry_after: Some(*retry_after),
+        },
         KmsError::InvalidCiphertext => ProviderErrorKind::InvalidCiphertext,
         KmsError::Random(_) => ProviderErrorKind::Random,
         error if error.is_retryable() => ProviderErrorKind::Unavailable,

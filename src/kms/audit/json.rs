@@ -10,7 +10,8 @@ use std::time::SystemTime;
 
 use serde::ser::{Serialize, SerializeMap, SerializeSeq, Serializer};
 
-use super::event::{AuditEvent, AuditEventKind, Parameter, Parameters};
+use super::event::{AuditEvent, AuditEventKind};
+use crate::kms::parameter::{Parameter, Parameters};
 use crate::kms::access::{Principal, PrincipalKind};
 
 /// The version of CloudTrail's record format that AWS KMS writes.

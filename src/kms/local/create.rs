@@ -71,6 +71,24 @@ impl CreateKey {
         self.is_external = true;
         self
     }
+
+    /// The key's policy, in AWS's JSON, of at most 32 KiB. It must let whoever
+    /// calls change it again.
+    #[cfg(feature = "kms-policy")]
+    #[cfg_attr(docsrs, doc(cfg(feature = "kms-policy")))]
+    pub fn policy(mut self, policy: impl Into<String>) -> Self {
+        self.policy = Some(policy.into());
+        self
+    }
+
+    /// Takes the [`policy`](Self::policy) without looking whether whoever calls
+    /// could change it again (AWS KMS: `BypassPolicyLockoutSafetyCheck`).
+    #[cfg(feature = "kms-policy")]
+    #[cfg_attr(docsrs, doc(cfg(feature = "kms-policy")))]
+    pub fn bypass_lockout_check(mut self, bypass: bool) -> Self {
+        self.bypass_lockout_check = bypass;
+        self
+    }
 }
 
 impl LocalKms {

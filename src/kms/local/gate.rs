@@ -315,7 +315,7 @@ impl Inner {
 
     /// The record is read afresh, admitted, changed, and written only if
     /// nobody else has written meanwhile; else all of it again.
-    async fn write_changed<T>(
+    pub(super) async fn write_changed<T>(
         &self,
         call: Call<'_>,
         mut work: impl FnMut(&mut KeyRecord, Timestamp) -> KmsResult<Change<T>>,

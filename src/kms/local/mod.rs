@@ -10,12 +10,18 @@ mod builder;
 mod create;
 mod cryptography;
 mod due;
+#[cfg(feature = "kms-policy")]
+mod grants;
 mod gate;
 mod import;
 #[cfg(feature = "aws-lc-rs")]
 mod import_wrapped;
 mod listeners;
 mod manage;
+#[cfg(feature = "kms-policy")]
+mod note;
+#[cfg(feature = "kms-policy")]
+mod policies;
 mod shelf;
 mod store;
 #[cfg(test)]
@@ -38,6 +44,8 @@ pub use cryptography::{
 };
 pub use due::{DueReport, Scheduler};
 pub(crate) use gate::{Call, Used};
+#[cfg(feature = "kms-policy")]
+use authorise::Access;
 use authorise::Guard;
 pub use import::{ImportOptions, ImportType};
 #[cfg(feature = "aws-lc-rs")]
@@ -106,6 +114,8 @@ pub struct LocalKms(Arc<Inner>, Option<Arc<Caller>>);
 
 pub(crate) struct Inner {
     names: Names,
+    #[cfg(feature = "kms-policy")]
+    access: Access,
     vault: Vault,
     backend: CryptoBackend,
     clock: Arc<dyn Clock>,
