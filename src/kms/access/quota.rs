@@ -76,7 +76,10 @@ impl Quotas {
     fn of(&self, operation: Operation) -> Option<(Group, governor::Quota)> {
         if is_cryptographic(operation) {
             let per_second = self.cryptographic?;
-            return Some((Group::Cryptographic, governor::Quota::per_second(per_second)));
+            return Some((
+                Group::Cryptographic,
+                governor::Quota::per_second(per_second),
+            ));
         }
         let millis = self.has_management.then(|| interval(operation))??;
         let quota = governor::Quota::with_period(Duration::from_millis(millis))?;

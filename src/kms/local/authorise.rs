@@ -59,7 +59,10 @@ impl Guard {
         };
         let mut grants: HashMap<Box<str>, Vec<usize>> = HashMap::new();
         for (place, grant) in record.access.grants.iter().enumerate() {
-            grants.entry(grant.grantee.as_str().into()).or_default().push(place);
+            grants
+                .entry(grant.grantee.as_str().into())
+                .or_default()
+                .push(place);
         }
         Guard { policy, grants }
     }
@@ -84,7 +87,9 @@ impl Guard {
         }
         let places = self.grants.get(principal.arn())?;
         let operation = GrantOperation::from_name(call.action())?;
-        let mut grants = places.iter().filter_map(|place| record.access.grants.get(*place));
+        let mut grants = places
+            .iter()
+            .filter_map(|place| record.access.grants.get(*place));
         grants.find(|grant| grant.allows(operation, call.context))
     }
 }
@@ -247,12 +252,14 @@ impl Inner {
         now: Timestamp,
     ) -> KmsResult<Question<'q>> {
         let (principal, _) = self.root_or(call);
-        let policy = self.policy_of(guard).ok_or_else(|| KmsError::AccessDenied {
-            principal: principal.arn().to_owned(),
-            action: call.action(),
-            resource: record.arn.clone(),
-            reason: "this version cannot read the key policy".to_owned(),
-        })?;
+        let policy = self
+            .policy_of(guard)
+            .ok_or_else(|| KmsError::AccessDenied {
+                principal: principal.arn().to_owned(),
+                action: call.action(),
+                resource: record.arn.clone(),
+                reason: "this version cannot read the key policy".to_owned(),
+            })?;
         let grant = guard.grant_for(record, principal, call);
         Ok(self.question(call, Some((policy, record)), grant, &record.arn, now))
     }
@@ -362,7 +369,9 @@ impl Inner {
     fn authorise_resource(&self, call: &Call<'_>, resource: &str) -> KmsResult<()> {
         match call.by {
             By::Root | By::Kms => Ok(()),
-            By::Caller(_) => self.question(call, None, None, resource, self.now()).check(call),
+            By::Caller(_) => self
+                .question(call, None, None, resource, self.now())
+                .check(call),
         }
     }
 

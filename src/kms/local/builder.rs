@@ -15,9 +15,9 @@ use crate::crypto::{CryptoBackend, SecretBytes};
 use crate::kms::access::is_account;
 #[cfg(feature = "kms-policy")]
 use crate::kms::access::{Buckets, Quotas};
+use crate::kms::alias::Names;
 #[cfg(feature = "kms-policy")]
 use crate::kms::audit::{AuditIds, AuditSettings};
-use crate::kms::alias::Names;
 use crate::kms::error::{KmsError, KmsResult};
 use crate::kms::store::{BlobStore, MemoryStore};
 use crate::kms::vault::{Creation, RootKey, Vault};
@@ -159,7 +159,8 @@ impl LocalKmsBuilder {
         #[cfg(feature = "kms-policy")]
         let access = Access::new(
             &names.account,
-            self.quotas.map(|quotas| Buckets::new(quotas, self.clock.clone())),
+            self.quotas
+                .map(|quotas| Buckets::new(quotas, self.clock.clone())),
             self.audit,
             AuditIds::new(&**self.backend.random())?,
         )?;

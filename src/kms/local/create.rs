@@ -101,7 +101,11 @@ impl LocalKms {
     /// error says that this is uncertain.
     pub async fn create_key(&self, request: CreateKey) -> KmsResult<Keyring> {
         let tags = as_pairs(&request.tags);
-        let origin = if request.is_external { "EXTERNAL" } else { "AWS_KMS" };
+        let origin = if request.is_external {
+            "EXTERNAL"
+        } else {
+            "AWS_KMS"
+        };
         let details = [
             ("description", Parameter::Text(&request.description)),
             ("origin", Parameter::Text(origin)),
@@ -112,7 +116,9 @@ impl LocalKms {
             self.0.enter(&call)?;
             self.0.authorise_keyless(&call)?;
             if !tags.is_empty() {
-                let tag = self.call(Operation::TagResource, "").with_details(&details[2..]);
+                let tag = self
+                    .call(Operation::TagResource, "")
+                    .with_details(&details[2..]);
                 self.0.authorise_keyless(&tag)?;
             }
             if let Some(alias) = &request.alias {
@@ -133,9 +139,9 @@ impl LocalKms {
                 ];
                 (key, metadata)
             });
-            let response = created.as_ref().map(|(_, metadata)| {
-                ("keyMetadata", Parameter::Group(metadata))
-            });
+            let response = created
+                .as_ref()
+                .map(|(_, metadata)| ("keyMetadata", Parameter::Group(metadata)));
             let key = created.as_ref().map(|(key, _)| key.arn.as_str());
             self.0.note(
                 &call,
@@ -187,7 +193,9 @@ impl LocalKms {
             return Ok(target.clone());
         }
         let call = self.call(Operation::CreateKey, "");
-        self.0.pass_root(call, self.0.make_named_key(name, owner)).await
+        self.0
+            .pass_root(call, self.0.make_named_key(name, owner))
+            .await
     }
 }
 

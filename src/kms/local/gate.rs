@@ -210,10 +210,13 @@ impl Inner {
             return result;
         }
         let named = self.named_arn(call.key).await;
-        self.note(&call, Outcome {
-            keys: named.as_deref().as_slice(),
-            ..Outcome::of(&result)
-        })?;
+        self.note(
+            &call,
+            Outcome {
+                keys: named.as_deref().as_slice(),
+                ..Outcome::of(&result)
+            },
+        )?;
         result
     }
 

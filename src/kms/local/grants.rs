@@ -54,7 +54,9 @@ impl LocalKms {
         if let Some(name) = &request.name {
             details.push(("name", Parameter::Text(name)));
         }
-        let call = self.call(Operation::CreateGrant, key).with_details(&details);
+        let call = self
+            .call(Operation::CreateGrant, key)
+            .with_details(&details);
         let issuer = self.principal();
         let make = async {
             request.check()?;
@@ -126,7 +128,9 @@ impl LocalKms {
     /// principal that is asked for; the store's errors.
     pub async fn list_retirable_grants(&self, retiring: &Principal) -> KmsResult<Vec<Grant>> {
         let details = [("retiringPrincipal", Parameter::Text(retiring.arn()))];
-        let call = self.call(Operation::ListRetirableGrants, "").with_details(&details);
+        let call = self
+            .call(Operation::ListRetirableGrants, "")
+            .with_details(&details);
         let list = async {
             let mut grants = Vec::new();
             for name in &self.0.vault.names("keys/").await? {

@@ -10,9 +10,9 @@ mod builder;
 mod create;
 mod cryptography;
 mod due;
+mod gate;
 #[cfg(feature = "kms-policy")]
 mod grants;
-mod gate;
 mod import;
 #[cfg(feature = "aws-lc-rs")]
 mod import_wrapped;
@@ -37,6 +37,9 @@ use std::task::{Context, Waker};
 use std::time::Duration;
 
 pub use aliases::{Alias, AliasList};
+#[cfg(feature = "kms-policy")]
+use authorise::Access;
+use authorise::Guard;
 pub use builder::LocalKmsBuilder;
 pub use create::CreateKey;
 pub use cryptography::{
@@ -44,9 +47,6 @@ pub use cryptography::{
 };
 pub use due::{DueReport, Scheduler};
 pub(crate) use gate::{Call, Used};
-#[cfg(feature = "kms-policy")]
-use authorise::Access;
-use authorise::Guard;
 pub use import::{ImportOptions, ImportType};
 #[cfg(feature = "aws-lc-rs")]
 pub use import_wrapped::ImportParameters;
@@ -223,7 +223,9 @@ fn not_found(key: &str) -> KmsError {
 impl LocalKms {
     /// What tells who this handle acts as from others.
     pub(crate) fn caller_parts(&self) -> Vec<&[u8]> {
-        self.1.as_deref().map_or_else(Vec::new, Caller::identity_parts)
+        self.1
+            .as_deref()
+            .map_or_else(Vec::new, Caller::identity_parts)
     }
 
     pub(crate) fn inner(&self) -> &Arc<Inner> {

@@ -92,7 +92,11 @@ impl Inner {
         let (principal, caller, kind) = match call.by {
             By::Root => (Some(&self.access.root), None, AuditEventKind::ApiCall),
             By::Kms => (None, None, AuditEventKind::ServiceEvent),
-            By::Caller(caller) => (Some(&caller.principal), Some(caller), AuditEventKind::ApiCall),
+            By::Caller(caller) => (
+                Some(&caller.principal),
+                Some(caller),
+                AuditEventKind::ApiCall,
+            ),
         };
         let id = self.access.audit_ids.next(now);
         let is_service_event = kind == AuditEventKind::ServiceEvent;
@@ -109,9 +113,17 @@ impl Inner {
             source_ip: caller.and_then(|caller| caller.source_ip.as_deref()),
             user_agent: caller.and_then(|caller| caller.user_agent.as_deref()),
             error: outcome.error.map(|error| (error.audit_code(), error as _)),
-            parameters: if is_service_event { &[] } else { asked.as_slice() },
+            parameters: if is_service_event {
+                &[]
+            } else {
+                asked.as_slice()
+            },
             response: outcome.response,
-            details: if is_service_event { asked.as_slice() } else { &[] },
+            details: if is_service_event {
+                asked.as_slice()
+            } else {
+                &[]
+            },
             key_material_id: outcome.used.and_then(|(record, version)| {
                 let index = usize::try_from(version).ok()?.checked_sub(1)?;
                 let key = record.backing_keys.get(index)?;

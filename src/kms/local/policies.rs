@@ -96,7 +96,9 @@ impl LocalKms {
             ("policy", Parameter::Text(policy)),
             ("bypassPolicyLockoutSafetyCheck", Parameter::Bool(bypass)),
         ];
-        let call = self.call(Operation::PutKeyPolicy, key).with_details(&details);
+        let call = self
+            .call(Operation::PutKeyPolicy, key)
+            .with_details(&details);
         self.0
             .change_key(call, |record, _| {
                 let checked = self.0.checked_policy(&call, record, policy, bypass)?;
@@ -112,7 +114,9 @@ impl LocalKms {
     /// [`KmsError::NotFound`], [`KmsError::AccessDenied`]; the store's errors.
     pub async fn get_key_policy(&self, key: &str) -> KmsResult<String> {
         let call = self.call(Operation::GetKeyPolicy, key);
-        let policy = self.0.read_key(call, |record, _, _| record.access.policy.clone());
+        let policy = self
+            .0
+            .read_key(call, |record, _, _| record.access.policy.clone());
         let given = policy.await?;
         Ok(given.unwrap_or_else(|| self.0.access.default_policy.as_str().to_owned()))
     }
@@ -123,7 +127,9 @@ impl LocalKms {
     /// [`KmsError::NotFound`], [`KmsError::AccessDenied`]; the store's errors.
     pub async fn list_key_policies(&self, key: &str) -> KmsResult<Vec<String>> {
         let call = self.call(Operation::ListKeyPolicies, key);
-        let found = self.0.read_key(call, |_, _, _| vec![POLICY_NAME.to_owned()]);
+        let found = self
+            .0
+            .read_key(call, |_, _, _| vec![POLICY_NAME.to_owned()]);
         found.await
     }
 
@@ -206,7 +212,9 @@ impl Inner {
         if !bypass && !matches!(call.by, By::Kms) {
             let kept = self.check_policy(&parsed, &again, record);
             kept.map_err(|denied| {
-                refused(format!("it would not let its author change it again: {denied}"))
+                refused(format!(
+                    "it would not let its author change it again: {denied}"
+                ))
             })?;
         }
         Ok(policy.to_owned())
