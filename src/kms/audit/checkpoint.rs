@@ -8,6 +8,7 @@
 //!
 //! Through PREV a checkpoint signs all lines before it.
 
+use std::fmt;
 use std::time::SystemTime;
 
 use base64::Engine;
@@ -117,6 +118,25 @@ pub enum AuditNotice {
         /// How many.
         events: u64,
     },
+}
+
+impl fmt::Display for AuditNotice {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Unclosed => f.write_str(
+                "the writer before had ended without closing the trail: the lines since its last \
+                 checkpoint were not signed until here",
+            ),
+            Self::Torn { bytes } => write!(
+                f,
+                "a line of {bytes} bytes without an end stood here: the writer had crashed, or the \
+                 file was cut"
+            ),
+            Self::Lost { events } => {
+                write!(f, "{events} events before this line could not be written")
+            }
+        }
+    }
 }
 
 /// The bytes of a torn line.
