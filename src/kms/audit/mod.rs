@@ -63,8 +63,9 @@ mod report;
 mod sink;
 mod verify;
 
+pub use crate::kms::parameter::{Parameter, Parameters};
 pub use checkpoint::AuditNotice;
-pub use event::{AuditEvent, AuditEventKind, Parameter, Parameters};
+pub use event::{AuditEvent, AuditEventKind};
 pub use file::{AuditFile, AuditFileBuilder, AuditSync};
 pub use id::AuditId;
 pub(crate) use id::AuditIds;
