@@ -27,6 +27,7 @@
 //! | choose a suite, a policy, limits | [`ClientBuilder`] |
 //! | ask the provider less often | [`DataKeyCache`], [`Caching`] |
 //! | hold keys | [`RawAesProvider`], [`MultiProvider`], or your own [`KeyProvider`] |
+//! | ask again where that makes sense | [`KeyProvider::retrying`], [`RetryPolicy`] |
 //! | have keys managed: rotated, disabled, deleted | the embedded KMS, [`kms::LocalKms`] |
 //! | know what went wrong | [`Error`] |
 //!
@@ -87,6 +88,7 @@ mod sync;
 #[cfg(feature = "test-util")]
 #[cfg_attr(docsrs, doc(cfg(feature = "test-util")))]
 pub mod test_util;
+mod timer;
 
 #[cfg(feature = "tokio")]
 #[cfg_attr(docsrs, doc(cfg(feature = "tokio")))]
@@ -111,7 +113,8 @@ pub use provider::LocalKmsProvider;
 pub use provider::{
     GenerateDataKey, GeneratedDataKey, InvalidRawAesKey, KeyProvider, MultiProvider, ProviderError,
     ProviderErrorKind, ProviderFuture, ProviderIdentity, ProviderOperation, RawAesProvider,
-    UnwrapDataKey, UnwrapFailure, UnwrapFailures, UnwrappedDataKey, WrapDataKey,
+    RetryPolicy, RetryProvider, UnwrapDataKey, UnwrapFailure, UnwrapFailures, UnwrappedDataKey,
+    WrapDataKey,
 };
 pub use suite::{AlgorithmSuite, CommitmentPolicy, UnknownName};
 

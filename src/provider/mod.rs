@@ -8,6 +8,7 @@ mod error;
 mod local_kms;
 mod multi;
 mod raw_aes;
+mod retry;
 
 use std::fmt;
 use std::future::Future;
@@ -21,6 +22,7 @@ pub use error::{
 pub use local_kms::LocalKmsProvider;
 pub use multi::MultiProvider;
 pub use raw_aes::{InvalidRawAesKey, RawAesProvider};
+pub use retry::{RetryPolicy, RetryProvider};
 
 use crate::context::EncryptionContext;
 use crate::crypto::{Entropy, RandomError, SecretBytes};
@@ -88,6 +90,14 @@ pub trait KeyProvider: Send + Sync {
         &'a self,
         request: UnwrapDataKey<'a>,
     ) -> ProviderFuture<'a, UnwrappedDataKey, UnwrapFailures>;
+
+    /// This provider, asked again where an error says that a retry makes sense.
+    fn retrying(self, policy: RetryPolicy) -> RetryProvider<Self>
+    where
+        Self: Sized,
+    {
+        RetryProvider::new(self, policy)
+    }
 }
 
 impl<P: KeyProvider + ?Sized> KeyProvider for Arc<P> {
