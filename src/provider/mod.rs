@@ -3,6 +3,8 @@
 //! A provider is one file: its type, its parsing, its wrap and unwrap, its
 //! tests. [`KeyProvider`] says what each promises.
 
+#[cfg(feature = "aws-kms")]
+mod aws_kms;
 mod error;
 #[cfg(feature = "kms")]
 mod local_kms;
@@ -15,6 +17,8 @@ use std::future::Future;
 use std::pin::Pin;
 use std::sync::Arc;
 
+#[cfg(feature = "aws-kms")]
+pub use aws_kms::{AwsKmsProvider, AwsKmsProviderBuilder, InvalidAwsKmsProvider};
 pub use error::{
     ProviderError, ProviderErrorKind, ProviderOperation, UnwrapFailure, UnwrapFailures,
 };

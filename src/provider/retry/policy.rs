@@ -147,6 +147,12 @@ impl Attempts<'_> {
         self.policy.total_time.saturating_sub(passed)
     }
 
+    /// Begins the attempts of another request of the same call, in its time.
+    #[cfg(feature = "aws-kms")]
+    pub(crate) fn begin(&mut self) {
+        self.made = 1;
+    }
+
     /// Gives an attempt the time that is left.
     pub(crate) async fn in_time<T, E>(
         &self,
