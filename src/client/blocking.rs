@@ -318,6 +318,7 @@ pub(crate) fn block_on<T>(future: impl Future<Output = T>) -> T {
         }
     }
 
+    let _waiting = Waiting::begin();
     let mut future = pin!(future);
     let mut first = Context::from_waker(Waker::noop());
     if let Poll::Ready(value) = future.as_mut().poll(&mut first) {
@@ -329,7 +330,6 @@ pub(crate) fn block_on<T>(future: impl Future<Output = T>) -> T {
     });
     let waker = Waker::from(unpark.clone());
     let mut context = Context::from_waker(&waker);
-    let _waiting = Waiting::begin();
     loop {
         if let Poll::Ready(value) = future.as_mut().poll(&mut context) {
             return value;

@@ -83,17 +83,13 @@ fn not_sent(error: &(dyn Error + 'static)) -> ProviderErrorKind {
         Some(_) => return ProviderErrorKind::Unavailable,
         None => {}
     }
-    let mut next = Some(error);
-    while let Some(error) = next {
-        // What a TLS library says of a peer that it cannot trust or understand:
-        // whoever answers, it is not the service, and asking again helps nobody.
-        if error
-            .downcast_ref::<io::Error>()
-            .is_some_and(|error| error.kind() == io::ErrorKind::InvalidData)
-        {
-            return ProviderErrorKind::InvalidResponse;
-        }
-        next = error.source();
+    // What a TLS library says of a peer that it cannot trust or understand:
+    // whoever answers, it is not the service, and asking again helps nobody.
+    let untrusted = causes(error)
+        .filter_map(|cause| cause.downcast_ref::<io::Error>())
+        .any(|cause| cause.kind() == io::ErrorKind::InvalidData);
+    if untrusted {
+        return ProviderErrorKind::InvalidResponse;
     }
     ProviderErrorKind::Unavailable
 }
@@ -161,28 +157,38 @@ fn retry_after<'a>(header: impl Fn(&'static str) -> Option<&'a str>) -> Option<D
     exact.or_else(|| number("retry-after").map(Duration::from_secs))
 }
 
-fn find<'a, E: Error + 'static>(error: &'a (dyn Error + 'static)) -> Option<&'a E> {
-    let mut next = Some(error);
-    while let Some(error) = next {
-        if let Some(found) = error.downcast_ref() {
-            return Some(found);
+/// An error and its causes.
+fn causes<'a>(error: &'a (dyn Error + 'static)) -> impl Iterator<Item = &'a (dyn Error + 'static)> {
+    std::iter::successors(Some(error), |error: &&'a (dyn Error + 'static)| {
+        let error: &'a (dyn Error + 'static) = *error;
+        // The source of one that wraps another is the other's source.
+        let wrapped = error
+            .downcast_ref::<io::Error>()
+            .and_then(io::Error::get_ref);
+        match wrapped {
+            Some(wrapped) => Some(wrapped as &(dyn Error + 'static)),
+            None => error.source(),
         }
-        next = error.source();
-    }
-    None
+    })
+}
+
+fn find<'a, E: Error + 'static>(error: &'a (dyn Error + 'static)) -> Option<&'a E> {
+    causes(error).find_map(|cause| cause.downcast_ref())
 }
 
 /// An error and its causes, each said once.
-fn chain(error: &dyn Error) -> String {
-    let mut text = error.to_string();
-    let mut next = error.source();
-    while let Some(error) = next {
-        let cause = error.to_string();
-        if !text.ends_with(&cause) && text.len() < SHOWN {
-            text.push_str(": ");
+fn chain(error: &(dyn Error + 'static)) -> String {
+    let mut text = String::new();
+    for cause in causes(error).map(ToString::to_string) {
+        if text.len() > SHOWN {
+            break;
+        }
+        if !text.ends_with(&cause) {
+            if !text.is_empty() {
+                text.push_str(": ");
+            }
             text.push_str(&cause);
         }
-        next = error.source();
     }
     text
 }
