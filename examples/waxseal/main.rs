@@ -6,6 +6,7 @@
 //! [`context`], [`policy`], [`batch`] (which input goes where), [`files`],
 //! [`failure`].
 
+mod aws_kms;
 mod batch;
 mod context;
 mod decrypt;
