@@ -225,8 +225,7 @@ impl Question<'_> {
         if self.is_second_hand {
             return Err(denied("who acts as somebody cannot act as somebody else".to_owned()));
         }
-        let cannot_judge = |policy: &Arc<IdentityPolicy>| policy.asks_for_aliases();
-        if self.identity.iter().any(cannot_judge) {
+        if self.cannot_judge() {
             return Err(denied(NO_ALIASES.to_owned()));
         }
         let decision = evaluate(self.policy, self.identity, self.grant, request);
@@ -236,8 +235,12 @@ impl Question<'_> {
         Err(denied(decision.refusal(request)))
     }
 
+    fn cannot_judge(&self) -> bool {
+        self.identity.iter().any(|policy| policy.asks_for_aliases())
+    }
+
     fn explain(&self, call: &Call<'_>) -> KmsResult<Explanation> {
-        if self.is_second_hand {
+        if self.is_second_hand || self.cannot_judge() {
             self.check(call)?;
         }
         Ok(explain(
