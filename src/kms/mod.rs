@@ -57,11 +57,16 @@
 
 mod access;
 mod alias;
+#[cfg(feature = "kms-policy")]
+#[cfg_attr(docsrs, doc(cfg(feature = "kms-policy")))]
+pub mod audit;
 mod digest;
 mod error;
 mod key;
 mod keyring;
 mod local;
+#[cfg_attr(not(feature = "kms-policy"), expect(unreachable_pub))]
+mod parameter;
 mod seal;
 mod secret;
 mod state;
@@ -74,7 +79,7 @@ mod vault;
 pub use crate::crypto::{WrappingAlgorithm, WrappingKeySpec};
 #[cfg(feature = "kms-policy")]
 #[cfg_attr(docsrs, doc(cfg(feature = "kms-policy")))]
-pub use access::policy;
+pub use access::{Caller, CreateGrant, CreatedGrant, Grant, GrantOperation, Quotas, policy};
 pub use access::{InvalidPrincipal, Principal, PrincipalKind};
 pub use error::{KmsError, KmsResult, RecordProblem};
 pub use key::{
@@ -89,7 +94,6 @@ pub use local::{
     GeneratedKey, ImportOptions, ImportType, KeyPage, KeyUsage, LocalKms, LocalKmsBuilder,
     MAX_PLAINTEXT_LENGTH, MessageCount, ScheduledDeletion, Scheduler, VersionUsage,
 };
-pub(crate) use local::{Call, Inner};
 pub(crate) use seal::Sealed;
 pub use state::{KeyState, Operation};
 pub use vault::{ImportReport, PassphraseCost, RootKey};

@@ -123,7 +123,7 @@ impl Scene {
             KeyState::PendingDeletion => {
                 wait(kms.schedule_deletion(&key.id, Some(7))).unwrap();
             }
-            KeyState::Unavailable => kms.disconnect(),
+            KeyState::Unavailable => kms.disconnect().unwrap(),
             state => panic!("{state}"),
         }
         let key = wait(kms.describe_key(&key.id)).unwrap();

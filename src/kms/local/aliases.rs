@@ -3,10 +3,11 @@
 use std::sync::Arc;
 use std::time::SystemTime;
 
-use super::gate::Call;
+use super::gate::{Call, Outcome};
 use super::{Inner, Loaded, LoadedAlias, LocalKms, MAX_ATTEMPTS, not_found};
 use crate::kms::alias::{self, AliasRecord};
 use crate::kms::error::{KmsError, KmsResult, RecordProblem};
+use crate::kms::parameter::Parameter;
 use crate::kms::state::Operation;
 use crate::kms::vault::Stamp;
 
@@ -45,9 +46,13 @@ impl LocalKms {
     /// [`KmsError::InvalidState`], [`KmsError::Unsupported`] for the key; the
     /// store's errors.
     pub async fn create_alias(&self, alias: &str, key: &str) -> KmsResult<()> {
-        let call = Call::new(Operation::CreateAlias, key);
+        let details = [("aliasName", Parameter::Text(alias))];
+        let call = self
+            .call(Operation::CreateAlias, key)
+            .with_details(&details);
         let create = async {
             alias::check(alias)?;
+            self.0.authorise_alias(&call, alias)?;
             let id = self.0.admit_afresh(call).await?;
             self.0.claim_alias(alias, &id).await
         };
@@ -60,11 +65,17 @@ impl LocalKms {
     /// [`KmsError::NotFound`] if there is no such alias or key; else as
     /// [`create_alias`](Self::create_alias).
     pub async fn update_alias(&self, alias: &str, key: &str) -> KmsResult<()> {
-        let call = Call::new(Operation::UpdateAlias, key);
+        let details = [("aliasName", Parameter::Text(alias))];
+        let call = self
+            .call(Operation::UpdateAlias, key)
+            .with_details(&details);
         let update = async {
             alias::check(alias)?;
+            self.0.authorise_alias(&call, alias)?;
+            let before = self.0.authorise_target(&call, alias).await?;
             let id = self.0.admit_afresh(call).await?;
             let decide = |target: Option<&str>| match target {
+                Some(_) if target != before.as_deref() => Err(KmsError::busy(alias, 1)),
                 Some(_) => Ok(Some(id.clone())),
                 None => Err(not_found(alias)),
             };
@@ -78,16 +89,36 @@ impl LocalKms {
     /// # Errors
     /// [`KmsError::NotFound`], [`KmsError::InvalidAlias`]; the store's errors.
     pub async fn delete_alias(&self, alias: &str) -> KmsResult<()> {
+        let details = [("aliasName", Parameter::Text(alias))];
+        let call = self
+            .call(Operation::DeleteAlias, alias)
+            .with_details(&details);
+        // It means nothing any more once it is deleted.
+        let named = match self.0.takes_note() {
+            true => self.0.named_arn(alias).await,
+            false => None,
+        };
         let delete = async {
+            self.0.enter(&call)?;
             alias::check(alias)?;
+            self.0.authorise_alias(&call, alias)?;
+            let before = self.0.authorise_target(&call, alias).await?;
+            call.end_dry_run()?;
             let decide = |target: Option<&str>| match target {
+                Some(_) if target != before.as_deref() => Err(KmsError::busy(alias, 1)),
                 Some(_) => Ok(None),
                 None => Err(not_found(alias)),
             };
             self.0.write_alias(alias, decide).await
         };
-        let call = Call::new(Operation::DeleteAlias, alias);
-        self.0.pass(call, delete).await
+        let deleted: KmsResult<()> = delete.await;
+        let named = named.as_deref();
+        let outcome = Outcome {
+            keys: named.as_slice(),
+            ..Outcome::of(&deleted)
+        };
+        self.0.note(&call, outcome)?;
+        deleted
     }
 
     /// All names, or those of one key, sorted. Names of deleted keys are gone
@@ -97,19 +128,19 @@ impl LocalKms {
     /// [`KmsError::NotFound`] for the key; the store's errors. What a record
     /// cannot be read for is part of the list.
     pub async fn list_aliases(&self, key: Option<&str>) -> KmsResult<AliasList> {
-        let call = Call::new(Operation::ListAliases, key.unwrap_or_default());
+        let call = self.call(Operation::ListAliases, key.unwrap_or_default());
         let list = async {
             let wanted = match key {
-                Some(_) => Some(
-                    self.0
-                        .admit_key(call, |record, _, _| record.id.clone())
-                        .await?,
-                ),
+                Some(key) => {
+                    let call = Call::automatic(Operation::ListAliases, key);
+                    let id = self.0.admit_key(call, |record, _, _| record.id.clone());
+                    Some(id.await?)
+                }
                 None => None,
             };
             self.0.list_aliases(wanted.as_deref()).await
         };
-        self.0.pass(call, list).await
+        self.0.pass_keyless(call, list).await
     }
 
     /// The ARN of the key that an id, ARN or alias means.
@@ -117,7 +148,7 @@ impl LocalKms {
     /// # Errors
     /// [`KmsError::NotFound`]; the store's errors.
     pub async fn resolve(&self, key: &str) -> KmsResult<String> {
-        let call = Call::new(Operation::DescribeKey, key);
+        let call = self.call(Operation::DescribeKey, key);
         self.0
             .read_key(call, |record, _, _| record.arn.clone())
             .await
@@ -125,7 +156,7 @@ impl LocalKms {
 }
 
 impl Inner {
-    async fn list_aliases(&self, wanted: Option<&str>) -> KmsResult<AliasList> {
+    pub(super) async fn list_aliases(&self, wanted: Option<&str>) -> KmsResult<AliasList> {
         let mut list = AliasList::default();
         for name in &self.vault.names("aliases/").await? {
             let stored = match self.vault.read::<AliasRecord>(name).await {
@@ -167,9 +198,28 @@ impl Inner {
     /// Admits a call by what the store says now, and gives the key's id.
     async fn admit_afresh(&self, call: Call<'_>) -> KmsResult<String> {
         let id = self.resolve_afresh(call.key).await?;
-        self.load_afresh(&id).await?;
-        let call = Call { key: &id, ..call };
-        self.admit_key(call, |record, _, _| record.id.clone()).await
+        let key = self.load_afresh(&id).await?;
+        let key = key.ok_or_else(|| not_found(call.key))?;
+        self.admit_loaded(call, key, |record, _, _| record.id.clone())
+            .await
+    }
+
+    /// Whether a call may be made of the key that an alias means now, besides of
+    /// the alias: its id. A missing one is for others to tell.
+    async fn authorise_target(&self, call: &Call<'_>, alias: &str) -> KmsResult<Option<String>> {
+        let loaded = self.load_alias_afresh(alias).await?;
+        let Some(id) = loaded.and_then(|alias| alias.record.target.clone()) else {
+            return Ok(None);
+        };
+        match self.load_afresh(&id).await {
+            Ok(Some(key)) if key.live().is_ok() => {
+                self.allow(*call, key).await?;
+            }
+            Ok(_) => {}
+            // What its policy says cannot be read.
+            Err(_) => self.authorise_root(call)?,
+        }
+        Ok(Some(id))
     }
 
     /// Whether there is such a key, and its deletion is not due.

@@ -3,13 +3,14 @@
 use std::collections::BTreeMap;
 use std::time::{Duration, SystemTime};
 
-use super::gate::{Call, Change};
+use super::gate::{Call, Change, Outcome};
 use super::usage::KeyUsage;
 use super::{Inner, LocalKms, key_id, key_name, not_found};
 use crate::kms::alias::{self, KeySpec};
 use crate::kms::error::{KmsError, KmsResult, RecordProblem};
 use crate::kms::key::{BackingKeyCause, DEFAULT_ROTATION_DAYS, DELETION_DAYS, KeyEntry};
-use crate::kms::keyring::{BackingKeyInfo, Keyring};
+use crate::kms::keyring::{BackingKeyInfo, Keyring, RotationStatus};
+use crate::kms::parameter::Parameter;
 use crate::kms::state::Operation;
 use crate::kms::time::Timestamp;
 use crate::kms::vault::PAGE;
@@ -64,20 +65,23 @@ impl LocalKms {
     /// # Errors
     /// [`KmsError::NotFound`]; the store's errors.
     pub async fn describe_key(&self, key: &str) -> KmsResult<Keyring> {
-        let call = Call::new(Operation::DescribeKey, key);
+        let call = self.call(Operation::DescribeKey, key);
         self.0.read_key(call, Keyring::new).await
     }
 
     /// The keys by their ids, from where a page before ended; customer and
     /// service keys, and those that are to be deleted. At most `limit` of them:
-    /// 1 to 1,000 (more is taken as 1,000, and none as 1).
+    /// 1 to 1,000 (more is taken as 1,000, and none as 1). Whoever may list the
+    /// keys sees them as they are, whatever their own policies say of looking at
+    /// one.
     ///
     /// # Errors
     /// The store's errors. What a record cannot be read for is part of the
     /// page.
     pub async fn list_keys(&self, after: Option<&str>, limit: usize) -> KmsResult<KeyPage> {
-        let call = Call::new(Operation::ListKeys, "");
-        self.0.pass(call, self.0.list_keys(after, limit)).await
+        let call = self.call(Operation::ListKeys, "");
+        let list = self.0.list_keys(after, limit);
+        self.0.pass_keyless(call, list).await
     }
 
     /// What is left of a key that was deleted; `None` for one that is there.
@@ -85,8 +89,9 @@ impl LocalKms {
     /// # Errors
     /// [`KmsError::NotFound`] if there never was one; the store's errors.
     pub async fn deleted_key(&self, key: &str) -> KmsResult<Option<DeletedKey>> {
-        let call = Call::new(Operation::DescribeKey, key);
-        self.0.pass(call, self.0.deleted_key(key)).await
+        let call = self.call(Operation::DescribeKey, key);
+        // Nothing is left of it to be kept from anybody who may look.
+        self.0.pass_keyless(call, self.0.deleted_key(call)).await
     }
 
     /// Changes the description: at most 8,192 characters.
@@ -96,12 +101,26 @@ impl LocalKms {
     /// [`KmsError::InvalidState`], [`KmsError::Unsupported`]; the store's
     /// errors.
     pub async fn update_description(&self, key: &str, description: &str) -> KmsResult<()> {
-        let call = Call::new(Operation::UpdateKeyDescription, key);
+        let details = [("description", Parameter::Text(description))];
+        let call = self
+            .call(Operation::UpdateKeyDescription, key)
+            .with_details(&details);
         self.0
             .change_key(call, |record, _| {
                 record.set_description(description.to_owned())?;
                 Ok(Change::Write(()))
             })
+            .await
+    }
+
+    /// The tags of a key.
+    ///
+    /// # Errors
+    /// [`KmsError::NotFound`]; the store's errors.
+    pub async fn tags(&self, key: &str) -> KmsResult<BTreeMap<String, String>> {
+        let call = self.call(Operation::ListResourceTags, key);
+        self.0
+            .read_key(call, |record, _, _| record.tags.clone())
             .await
     }
 
@@ -111,7 +130,11 @@ impl LocalKms {
     /// [`KmsError::InvalidArgument`], [`KmsError::LimitExceeded`] over 50; else
     /// as [`update_description`](Self::update_description).
     pub async fn tag(&self, key: &str, tags: &BTreeMap<String, String>) -> KmsResult<()> {
-        let call = Call::new(Operation::TagResource, key);
+        let pairs = as_pairs(tags);
+        let details = [("tags", Parameter::Tags(&pairs))];
+        let call = self
+            .call(Operation::TagResource, key)
+            .with_details(&details);
         self.0
             .change_key(call, |record, _| {
                 record.add_tags(tags)?;
@@ -125,7 +148,10 @@ impl LocalKms {
     /// # Errors
     /// As [`update_description`](Self::update_description).
     pub async fn untag(&self, key: &str, tag_keys: &[&str]) -> KmsResult<()> {
-        let call = Call::new(Operation::UntagResource, key);
+        let details = [("tagKeys", Parameter::Texts(tag_keys))];
+        let call = self
+            .call(Operation::UntagResource, key)
+            .with_details(&details);
         self.0
             .change_key(call, |record, _| {
                 let before = record.tags.len();
@@ -156,7 +182,7 @@ impl LocalKms {
 
     async fn set_enabled(&self, operation: Operation, key: &str, enabled: bool) -> KmsResult<()> {
         self.0
-            .change_key(Call::new(operation, key), |record, _| {
+            .change_key(self.call(operation, key), |record, _| {
                 let was = std::mem::replace(&mut record.enabled, enabled);
                 Ok(change_if(was != enabled))
             })
@@ -174,7 +200,10 @@ impl LocalKms {
     /// [`KmsError::Unsupported`] for imported material; the store's errors.
     pub async fn enable_rotation(&self, key: &str, days: Option<u16>) -> KmsResult<()> {
         let days = days.unwrap_or(DEFAULT_ROTATION_DAYS);
-        let call = Call::new(Operation::EnableKeyRotation, key);
+        let details = [("rotationPeriodInDays", Parameter::Number(days.into()))];
+        let call = self
+            .call(Operation::EnableKeyRotation, key)
+            .with_details(&details);
         self.0
             .change_key(call, |record, now| {
                 let before = record.rotation;
@@ -189,12 +218,22 @@ impl LocalKms {
     /// # Errors
     /// As [`enable_rotation`](Self::enable_rotation).
     pub async fn disable_rotation(&self, key: &str) -> KmsResult<()> {
-        let call = Call::new(Operation::DisableKeyRotation, key);
+        let call = self.call(Operation::DisableKeyRotation, key);
         self.0
             .change_key(call, |record, _| {
                 Ok(change_if(record.rotation.take().is_some()))
             })
             .await
+    }
+
+    /// The automatic rotation of a key, if it has one.
+    ///
+    /// # Errors
+    /// [`KmsError::NotFound`]; the store's errors.
+    pub async fn rotation_status(&self, key: &str) -> KmsResult<Option<RotationStatus>> {
+        let call = self.call(Operation::GetKeyRotationStatus, key);
+        let keyring = self.0.read_key(call, Keyring::new).await?;
+        Ok(keyring.rotation)
     }
 
     /// Rotates a key now: adds a backing key, which encrypts from now on. All
@@ -208,7 +247,7 @@ impl LocalKms {
     /// [`KmsError::InvalidState`], [`KmsError::Unsupported`],
     /// [`KmsError::LimitExceeded`]; the store's errors.
     pub async fn rotate(&self, key: &str) -> KmsResult<u32> {
-        let call = Call::new(Operation::RotateKeyOnDemand, key);
+        let call = self.call(Operation::RotateKeyOnDemand, key);
         self.0
             .change_key(call, |record, now| {
                 let cause = BackingKeyCause::OnDemandRotation;
@@ -224,7 +263,7 @@ impl LocalKms {
     /// # Errors
     /// [`KmsError::NotFound`]; the store's errors.
     pub async fn rotations(&self, key: &str) -> KmsResult<Vec<BackingKeyInfo>> {
-        let call = Call::new(Operation::ListKeyRotations, key);
+        let call = self.call(Operation::ListKeyRotations, key);
         let keyring = self.0.read_key(call, Keyring::new).await?;
         Ok(keyring.rotations().to_vec())
     }
@@ -239,7 +278,10 @@ impl LocalKms {
     /// [`KmsError::InvalidState`], [`KmsError::Unsupported`]; the store's
     /// errors.
     pub async fn set_minimum_version(&self, key: &str, minimum: u32) -> KmsResult<()> {
-        let call = Call::new(Operation::SetMinimumVersion, key);
+        let details = [("minimumVersion", Parameter::Number(minimum.into()))];
+        let call = self
+            .call(Operation::SetMinimumVersion, key)
+            .with_details(&details);
         self.0
             .change_key(call, |record, _| {
                 let before = record.minimum_version;
@@ -265,13 +307,39 @@ impl LocalKms {
         days: Option<u16>,
     ) -> KmsResult<ScheduledDeletion> {
         let days = days.unwrap_or(*DELETION_DAYS.end());
-        let call = Call::new(Operation::ScheduleKeyDeletion, key);
-        let scheduled = self.0.change_key(call, |record, now| {
-            let date = record.schedule_deletion(days, now)?;
-            let key = (record.id.clone(), record.arn.clone());
-            Ok(Change::Write((key, date, now)))
-        });
-        let ((id, key_arn), date, now) = scheduled.await?;
+        let details = [("pendingWindowInDays", Parameter::Number(days.into()))];
+        let call = self
+            .call(Operation::ScheduleKeyDeletion, key)
+            .with_details(&details);
+        let schedule = async {
+            self.0.enter(&call)?;
+            let change = self.0.write_changed(call, |record, now| {
+                let date = record.schedule_deletion(days, now)?;
+                let key = (record.id.clone(), record.arn.clone());
+                Ok(Change::Write((key, date, now)))
+            });
+            change.await
+        };
+        let scheduled: KmsResult<_> = schedule.await;
+        if self.0.takes_note() {
+            let named = self.0.named_arn(key).await;
+            let named = named.as_deref();
+            let response = scheduled.as_ref().ok().map(|((_, arn), date, _)| {
+                [
+                    ("keyId", Parameter::Text(arn)),
+                    ("keyState", Parameter::Text("PendingDeletion")),
+                    ("deletionDate", Parameter::Time((*date).into())),
+                    ("pendingWindowInDays", Parameter::Number(days.into())),
+                ]
+            });
+            let outcome = Outcome {
+                keys: named.as_slice(),
+                response: response.as_ref().map_or(&[], |response| response),
+                ..Outcome::of(&scheduled)
+            };
+            self.0.note(&call, outcome)?;
+        }
+        let ((id, key_arn), date, now) = scheduled?;
         // A usage record that cannot be read must not hide what was done, and
         // is no all-clear.
         let usage = self.0.read_usage(&id).await;
@@ -293,7 +361,7 @@ impl LocalKms {
     /// [`KmsError::InvalidState`] if it was not to be deleted;
     /// [`KmsError::NotFound`]; the store's errors.
     pub async fn cancel_deletion(&self, key: &str) -> KmsResult<()> {
-        let call = Call::new(Operation::CancelKeyDeletion, key);
+        let call = self.call(Operation::CancelKeyDeletion, key);
         self.0
             .change_key(call, |record, _| {
                 record.cancel_deletion();
@@ -301,6 +369,12 @@ impl LocalKms {
             })
             .await
     }
+}
+
+pub(super) fn as_pairs(tags: &BTreeMap<String, String>) -> Vec<(&str, &str)> {
+    tags.iter()
+        .map(|(key, value)| (key.as_str(), value.as_str()))
+        .collect()
 }
 
 fn change_if(changed: bool) -> Change<()> {
@@ -327,7 +401,8 @@ impl Inner {
                         .push(KmsError::record(name, RecordProblem::Damaged));
                     continue;
                 };
-                let call = Call::new(Operation::DescribeKey, id);
+                // Whoever may list may see what is listed.
+                let call = Call::automatic(Operation::DescribeKey, id);
                 match self.admit_key(call, Keyring::new).await {
                     Ok(keyring) => page.keyrings.push(keyring),
                     // Deleted, or an owned key's.
@@ -347,14 +422,18 @@ impl Inner {
         }
     }
 
-    async fn deleted_key(&self, key: &str) -> KmsResult<Option<DeletedKey>> {
-        let KeySpec::Id(id) = KeySpec::parse(key)? else {
+    async fn deleted_key(&self, call: Call<'_>) -> KmsResult<Option<DeletedKey>> {
+        let key = call.key;
+        let KeySpec::Id(id) = self.names.parse(key)? else {
             return Err(not_found(key));
         };
         let loaded = self.load(id).await?.ok_or_else(|| not_found(key))?;
         let tombstone = match &loaded.entry {
             KeyEntry::Deleted(tombstone) => tombstone.clone(),
-            KeyEntry::Live(record) if !record.is_gone(self.now()) => return Ok(None),
+            KeyEntry::Live(record) if !record.is_gone(self.now()) => {
+                self.allow(call, loaded).await?;
+                return Ok(None);
+            }
             KeyEntry::Live(record) => record.tombstone(),
         };
         Ok(Some(DeletedKey {

@@ -72,7 +72,7 @@ mod tests;
 pub(crate) use context::{ConditionContext, Request};
 pub use document::{IdentityPolicy, KeyPolicy, MAX_POLICY_LENGTH};
 pub use error::PolicyError;
-pub(crate) use evaluate::{Decision, evaluate};
+pub(crate) use evaluate::evaluate;
 pub(crate) use explain::explain;
 pub use explain::{DecidedBy, Explanation};
 pub use simulate::{PolicyRequest, simulate};
