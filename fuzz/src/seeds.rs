@@ -6,6 +6,7 @@ use crate::recipe::{Content, Edit, EdkParts, Recipe, What};
 use crate::tape::{Cuts, Pair, Text, write};
 use crate::vectors::{cases, recipe};
 
+mod audit;
 mod kms;
 mod policy;
 
@@ -16,7 +17,7 @@ const LONGEST: usize = 3000;
 /// The numbers that edits have, one recipe after the other.
 const NUMBERS: [u32; 8] = [1, 0, 2, 0xffff_ffff, 5, 300, 3, 20];
 
-pub const TARGETS: [&str; 9] = [
+pub const TARGETS: [&str; 10] = [
     "header",
     "message",
     "stream",
@@ -26,6 +27,7 @@ pub const TARGETS: [&str; 9] = [
     "kms_record",
     "kms_backup",
     "policy_document",
+    "audit_verify",
 ];
 
 /// The inputs of a target; `None` for a name that is none.
@@ -65,6 +67,7 @@ pub fn of_target(target: &str) -> Option<Vec<Vec<u8>>> {
         "kms_record" => kms::records(),
         "kms_backup" => kms::backups(),
         "policy_document" => policy::documents(),
+        "audit_verify" => audit::trails(),
         _ => return None,
     })
 }
