@@ -13,6 +13,10 @@ use crate::scene::{ACCOUNT, OTHER_ACCOUNT, Scene, is_let_in, policy_with, statem
 
 pub(crate) const ACTIONS: &[&str] = &[
     "kms:*",
+    "kms:*",
+    "kms:*",
+    "kms:*",
+    "kms:*",
     "kms:Encrypt",
     "kms:Decrypt",
     "kms:GenerateDataKey*",
@@ -46,6 +50,10 @@ pub(crate) fn contexts() -> Vec<EncryptionContext> {
 
 const CONDITIONS: &[&str] = &[
     "",
+    "",
+    "",
+    "",
+    "",
     r#", "Condition": {"StringEquals": {"kms:EncryptionContext:tenant": "7"}}"#,
     r#", "Condition": {"StringNotEquals": {"kms:EncryptionContext:tenant": "7"}}"#,
     r#", "Condition": {"ForAllValues:StringEquals": {"kms:EncryptionContextKeys": ["tenant"]}}"#,
@@ -65,7 +73,7 @@ pub(crate) fn random_statement(of_key: bool) -> impl Strategy<Value = String> {
         format!("arn:aws:iam::{OTHER_ACCOUNT}:user/alice"),
         format!("arn:aws:iam::{ACCOUNT}:role/app"),
     ]);
-    let effect = prop::sample::select(vec!["Allow", "Allow", "Allow", "Deny"]);
+    let effect = prop::sample::select(vec!["Allow", "Allow", "Allow", "Allow", "Allow", "Deny"]);
     let action = prop::sample::select(ACTIONS);
     let condition = prop::sample::select(CONDITIONS);
     (effect, who, action, condition).prop_map(move |(effect, who, action, condition)| {
