@@ -12,8 +12,85 @@ const PREFIX: &str = "alias/";
 const RESERVED_PREFIX: &str = "alias/aws/";
 const MAX_LENGTH: usize = 256;
 
-/// What stands before the id in an ARN.
-pub(super) const ARN_PREFIX: &str = "arn:waxseal:kms:local:000000000000:key/";
+/// What ARNs begin with where neither account nor Region were given, and always
+/// at rest: a store belongs to whoever opens it.
+const LOCAL_ARNS: &str = "arn:waxseal:kms:local:000000000000:";
+const LOCAL_ACCOUNT: &str = "000000000000";
+
+/// The account and the Region that a KMS stands for, and the ARNs of its keys.
+#[derive(Clone, Debug)]
+pub(super) struct Names {
+    #[cfg_attr(not(feature = "kms-policy"), expect(dead_code))]
+    pub(super) account: String,
+    #[cfg_attr(not(feature = "kms-policy"), expect(dead_code))]
+    pub(super) region: String,
+    /// What all ARNs begin with.
+    arns: String,
+}
+
+impl Names {
+    /// With neither account nor Region, local ones; else as AWS names them.
+    pub(super) fn new(account: Option<&str>, region: Option<&str>) -> Self {
+        let (partition, default_region) = match (account, region) {
+            (None, None) => ("waxseal", "local"),
+            _ => ("aws", "us-east-1"),
+        };
+        let account = account.unwrap_or(LOCAL_ACCOUNT).to_owned();
+        let region = region.unwrap_or(default_region).to_owned();
+        Names {
+            arns: format!("arn:{partition}:kms:{region}:{account}:"),
+            account,
+            region,
+        }
+    }
+
+    pub(super) fn key_arn(&self, id: &str) -> String {
+        format!("{}key/{id}", self.arns)
+    }
+
+    /// The ARN of an alias (`alias/…`).
+    #[cfg(feature = "kms-policy")]
+    pub(super) fn alias_arn(&self, alias: &str) -> String {
+        format!("{}{alias}", self.arns)
+    }
+
+    /// What a caller means: an alias, an id, or the ARN of either, by these
+    /// names or by the local ones. What is none of them names no key.
+    pub(super) fn parse<'a>(&self, text: &'a str) -> KmsResult<KeySpec<'a>> {
+        let of_arn = |arns: &str| text.strip_prefix(arns);
+        let spec = match of_arn(&self.arns).or_else(|| of_arn(LOCAL_ARNS)) {
+            Some(named) => match named.strip_prefix("key/") {
+                Some(id) => is_id(id).then_some(KeySpec::Id(id)),
+                None => named.starts_with(PREFIX).then_some(KeySpec::Alias(named)),
+            },
+            None if text.starts_with(PREFIX) => Some(KeySpec::Alias(text)),
+            None => is_id(text).then_some(KeySpec::Id(text)),
+        };
+        spec.ok_or_else(|| KmsError::NotFound { key: shown(text) })
+    }
+
+    /// The id in a key's ARN, by these names or by the local ones.
+    pub(super) fn id_of_arn<'a>(&self, arn: &'a str) -> Option<&'a str> {
+        match (arn.starts_with("arn:"), self.parse(arn)) {
+            (true, Ok(KeySpec::Id(id))) => Some(id),
+            _ => None,
+        }
+    }
+}
+
+/// A key's ARN as it stands at rest.
+pub(super) fn local_arn(id: &str) -> String {
+    format!("{LOCAL_ARNS}key/{id}")
+}
+
+/// Writes a key's ARN as it stands at rest.
+pub(super) fn serialize_arn<S: serde::Serializer>(
+    arn: &str,
+    serializer: S,
+) -> Result<S::Ok, S::Error> {
+    let id = arn.rsplit('/').next().unwrap_or_default();
+    serializer.serialize_str(&local_arn(id))
+}
 
 /// An alias as it is stored. One that was deleted stays, without a target, so
 /// that a backup does not bring it back.
@@ -30,19 +107,6 @@ pub(super) struct AliasRecord {
 pub(super) enum KeySpec<'a> {
     Id(&'a str),
     Alias(&'a str),
-}
-
-impl<'a> KeySpec<'a> {
-    /// An alias, an id, or an ARN. What is none of them names no key.
-    pub(super) fn parse(text: &'a str) -> KmsResult<Self> {
-        let spec = if text.starts_with(PREFIX) {
-            Some(KeySpec::Alias(text))
-        } else {
-            let id = text.strip_prefix(ARN_PREFIX).unwrap_or(text);
-            is_id(id).then_some(KeySpec::Id(id))
-        };
-        spec.ok_or_else(|| KmsError::NotFound { key: shown(text) })
-    }
 }
 
 /// A UUID in lower case: what may become part of a record's name.
@@ -163,16 +227,33 @@ mod tests {
     #[test]
     fn specs() {
         let id = id_from([7; 16], 4);
-        let arn = format!("{ARN_PREFIX}{id}");
-        assert_eq!(KeySpec::parse(&id).unwrap(), KeySpec::Id(&id));
-        assert_eq!(KeySpec::parse(&arn).unwrap(), KeySpec::Id(&id));
-        assert_eq!(
-            KeySpec::parse("alias/x").unwrap(),
-            KeySpec::Alias("alias/x")
-        );
-        for wrong in ["", "x", "keys/../root", "arn:aws:kms:eu-west-1:1:key/x"] {
-            assert!(KeySpec::parse(wrong).is_err(), "{wrong}");
+        let local = Names::new(None, None);
+        let aws = Names::new(Some("111122223333"), Some("eu-west-1"));
+        assert_eq!(local.key_arn(&id), local_arn(&id));
+        let arn = format!("arn:aws:kms:eu-west-1:111122223333:key/{id}");
+        assert_eq!(aws.key_arn(&id), arn);
+        for (names, arn) in [(&local, local_arn(&id)), (&aws, local_arn(&id)), (&aws, arn)] {
+            assert_eq!(names.parse(&id).unwrap(), KeySpec::Id(&id));
+            assert_eq!(names.parse(&arn).unwrap(), KeySpec::Id(&id));
+            assert_eq!(names.id_of_arn(&arn), Some(&*id));
+            assert_eq!(names.id_of_arn(&id), None);
+            let alias = KeySpec::Alias("alias/x");
+            assert_eq!(names.parse("alias/x").unwrap(), alias);
+            let arn = format!("{}alias/x", arn.split_once("key/").unwrap().0);
+            assert_eq!(names.parse(&arn).unwrap(), alias);
         }
+        for wrong in [
+            "",
+            "x",
+            "keys/../root",
+            "arn:aws:kms:eu-west-1:1:key/x",
+            "arn:waxseal:kms:local:000000000000:key/x",
+            "arn:waxseal:kms:local:000000000000:",
+        ] {
+            assert!(local.parse(wrong).is_err(), "{wrong}");
+        }
+        let foreign = format!("arn:aws:kms:eu-west-1:444455556666:key/{id}");
+        assert!(aws.parse(&foreign).is_err() && local.parse(&foreign).is_err());
     }
 
     #[test]

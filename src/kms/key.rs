@@ -6,6 +6,8 @@ use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
+use super::access::AccessRecord;
+use super::alias::serialize_arn;
 use super::digest::hex;
 use super::error::{KmsError, KmsResult};
 use super::seal::{BACKING_KEY_LENGTH, SealingKey};
@@ -66,16 +68,51 @@ pub enum BackingKeyCause {
 }
 
 /// What is in the store under a key's name.
-#[derive(Serialize, Deserialize)]
+#[derive(Deserialize)]
+#[serde(from = "StoredEntry<Box<KeyRecord>, AccessRecord, Tombstone>")]
 pub(super) enum KeyEntry {
     Live(Box<KeyRecord>),
     Deleted(Tombstone),
+}
+
+/// The same at rest: a key that nobody was let use stands as it did before there
+/// were policies and grants.
+#[derive(Serialize, Deserialize)]
+enum StoredEntry<K, A, T> {
+    Live(K),
+    Deleted(T),
+    Shared(K, A),
+}
+
+impl Serialize for KeyEntry {
+    fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let stored = match self {
+            Self::Live(record) if record.access.is_default() => StoredEntry::Live(record),
+            Self::Live(record) => StoredEntry::Shared(record, &record.access),
+            Self::Deleted(tombstone) => StoredEntry::Deleted(tombstone),
+        };
+        stored.serialize(serializer)
+    }
+}
+
+impl From<StoredEntry<Box<KeyRecord>, AccessRecord, Tombstone>> for KeyEntry {
+    fn from(stored: StoredEntry<Box<KeyRecord>, AccessRecord, Tombstone>) -> Self {
+        match stored {
+            StoredEntry::Live(record) => Self::Live(record),
+            StoredEntry::Shared(mut record, access) => {
+                record.access = access;
+                Self::Live(record)
+            }
+            StoredEntry::Deleted(tombstone) => Self::Deleted(tombstone),
+        }
+    }
 }
 
 /// What is left of a key: enough to tell that it was here, and to keep a
 /// backup from bringing it back.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(super) struct Tombstone {
+    #[serde(serialize_with = "serialize_arn")]
     pub(super) arn: String,
     pub(super) created: Timestamp,
     pub(super) deleted: Timestamp,
@@ -85,6 +122,7 @@ pub(super) struct Tombstone {
 #[derive(Serialize, Deserialize)]
 pub(crate) struct KeyRecord {
     pub(super) id: String,
+    #[serde(serialize_with = "serialize_arn")]
     pub(super) arn: String,
     pub(super) owner: Owner,
     pub(super) origin: Origin,
@@ -100,6 +138,9 @@ pub(crate) struct KeyRecord {
     pub(super) backing_keys: Vec<BackingKey>,
     /// Imported, to become current by a rotation.
     pub(super) next: Option<BackingKey>,
+    /// Beside the record in its [`KeyEntry`].
+    #[serde(skip)]
+    pub(super) access: AccessRecord,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]

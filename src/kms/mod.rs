@@ -57,11 +57,16 @@
 
 mod access;
 mod alias;
+#[cfg(feature = "kms-policy")]
+#[cfg_attr(docsrs, doc(cfg(feature = "kms-policy")))]
+pub mod audit;
 mod digest;
 mod error;
 mod key;
 mod keyring;
 mod local;
+#[cfg_attr(not(feature = "kms-policy"), expect(unreachable_pub))]
+mod parameter;
 mod seal;
 mod secret;
 mod state;
@@ -86,7 +91,6 @@ pub use local::{
     GeneratedKey, ImportOptions, ImportType, KeyPage, KeyUsage, LocalKms, LocalKmsBuilder,
     MAX_PLAINTEXT_LENGTH, MessageCount, ScheduledDeletion, Scheduler, VersionUsage,
 };
-pub(crate) use local::{Call, Inner};
 pub(crate) use seal::Sealed;
 pub use state::{KeyState, Operation};
 pub use vault::{ImportReport, PassphraseCost, RootKey};

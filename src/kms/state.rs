@@ -68,6 +68,7 @@ operations! {
     CancelKeyDeletion: "Keeps a key that was to be deleted.",
     ChangeRoot: "Seals the store under another root (not in AWS KMS).",
     CreateAlias: "Gives a key a name.",
+    CreateGrant: "Lets a principal use a key.",
     CreateKey: "Makes a key.",
     Decrypt: "Decrypts, and unwraps data keys.",
     DeleteAlias: "Takes a name away.",
@@ -84,15 +85,22 @@ operations! {
     GenerateDataKey: "Makes a data key, in the clear and wrapped.",
     GenerateDataKeyWithoutPlaintext: "Makes a data key, wrapped only.",
     GenerateRandom: "Gives random bytes.",
+    GetKeyPolicy: "Tells a key's policy.",
     GetKeyRotationStatus: "Tells when a key is rotated.",
     GetParametersForImport: "Gives the key and the token for an import.",
     ImportKeyMaterial: "Imports key material.",
     ImportStore: "Restores a backup (not in AWS KMS).",
     ListAliases: "Lists a key's names.",
+    ListGrants: "Lists a key's grants.",
+    ListKeyPolicies: "Lists the names of a key's policies.",
     ListKeyRotations: "Lists a key's rotations.",
     ListKeys: "Lists the keys.",
+    ListRetirableGrants: "Lists the grants that a principal may retire.",
     ListResourceTags: "Lists a key's tags.",
+    PutKeyPolicy: "Gives a key another policy.",
     ReEncrypt: "Decrypts and encrypts again, without giving the plaintext away.",
+    RetireGrant: "Ends a grant, by whom it was made for.",
+    RevokeGrant: "Ends a grant.",
     RotateKey: "Adds a backing key on its date; done by the KMS itself.",
     RotateKeyOnDemand: "Adds a backing key now.",
     RotateStoreKey: "Seals the records under a new store key (not in AWS KMS).",
@@ -144,7 +152,14 @@ impl Operation {
                 | Self::RotateStoreKey
                 | Self::DeleteAlias
                 | Self::DescribeKey
+                | Self::GetKeyPolicy
                 | Self::GetKeyRotationStatus
+                | Self::ListGrants
+                | Self::ListKeyPolicies
+                | Self::ListRetirableGrants
+                | Self::PutKeyPolicy
+                | Self::RetireGrant
+                | Self::RevokeGrant
                 | Self::ListAliases
                 | Self::ListKeyRotations
                 | Self::ListResourceTags,
@@ -189,6 +204,9 @@ impl Operation {
                 Self::GetParametersForImport | Self::ImportKeyMaterial,
                 PendingDeletion | Unavailable,
             ) => InvalidState,
+            (Self::CreateGrant, Enabled | Unavailable) => Allowed,
+            (Self::CreateGrant, Disabled) => Verdict::Disabled,
+            (Self::CreateGrant, PendingImport | PendingDeletion) => InvalidState,
             // Using a key, and giving it new material to use.
             (
                 Self::Decrypt

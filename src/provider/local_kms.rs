@@ -4,22 +4,20 @@
 //! info the key's ARN, and as its ciphertext what the KMS seals (`kms/seal.rs`),
 //! which names the key again and the version of its backing key.
 
-use std::sync::Arc;
-
 use super::{
     GenerateDataKey, GeneratedDataKey, KeyProvider, ProviderError, ProviderErrorKind,
     ProviderFuture, ProviderIdentity, ProviderOperation, UnwrapDataKey, UnwrapFailures,
     UnwrappedDataKey, WrapDataKey,
 };
 use crate::crypto::SecretBytes;
-use crate::kms::{Call, Inner, KmsError, LOCAL_KMS_PROVIDER_ID, LocalKms, Operation, Sealed};
+use crate::kms::{KmsError, LOCAL_KMS_PROVIDER_ID, LocalKms, Operation, Sealed};
 use crate::message::EncryptedDataKey;
 
 /// Wraps data keys under a key of a [`LocalKms`], and unwraps them: see
 /// [`LocalKms::provider`].
 #[derive(Clone)]
 pub struct LocalKmsProvider {
-    kms: Arc<Inner>,
+    kms: LocalKms,
     key: String,
     opens_any: bool,
     identity: ProviderIdentity,
@@ -33,17 +31,19 @@ impl LocalKms {
     /// [`opening_any_key`](LocalKmsProvider::opening_any_key) for all. Whether
     /// there is such a key is found out when it is used.
     pub fn provider(&self, key: impl Into<String>) -> LocalKmsProvider {
-        LocalKmsProvider::new(self.inner().clone(), key.into(), false)
+        LocalKmsProvider::new(self.clone(), key.into(), false)
     }
 }
 
 impl LocalKmsProvider {
-    fn new(kms: Arc<Inner>, key: String, opens_any: bool) -> Self {
-        let parts: [&[u8]; 3] = [
+    fn new(kms: LocalKms, key: String, opens_any: bool) -> Self {
+        let mut parts: Vec<&[u8]> = vec![
             kms.store_id().as_bytes(),
             key.as_bytes(),
-            &[u8::from(opens_any)],
+            if opens_any { &[1] } else { &[0] },
         ];
+        // A data key that one principal was given is not another's.
+        parts.extend(kms.caller_parts());
         let identity = ProviderIdentity::new(format!("local-kms '{key}'"), &parts);
         LocalKmsProvider {
             kms,
@@ -74,13 +74,14 @@ impl LocalKmsProvider {
         operation: Operation,
         mut request: WrapDataKey<'_>,
     ) -> Result<EncryptedDataKey, KmsError> {
-        let call = Call::new(operation, &self.key).with_context(request.context());
+        let call = self.kms.call(operation, &self.key).with_context(request.context());
         let (bytes, data_key) = (request.context_bytes(), request.data_key());
         let (key, sealed) = self
             .kms
+            .inner()
             .seal(call, request.entropy(), bytes, data_key.expose())
             .await?;
-        let arn = self.kms.arn_of(key.id());
+        let arn = self.kms.inner().arn_of(key.id());
         EncryptedDataKey::new(LOCAL_KMS_PROVIDER_ID, arn, sealed.value)
             .ok_or(KmsError::InvalidCiphertext)
     }
@@ -99,19 +100,19 @@ impl LocalKmsProvider {
         let sealed = Sealed::parse(edk.ciphertext())
             .filter(|sealed| sealed.plaintext_length() == request.suite().data_key_length())
             .ok_or_else(|| error(ProviderErrorKind::InvalidCiphertext))?;
-        let named = self.kms.arn_of(sealed.key_id);
-        if edk.key_info() != named.as_bytes() {
+        let named = self.kms.inner().arn_of(sealed.key_id);
+        if !self.kms.inner().is_arn_of(edk.key_info(), sealed.key_id) {
             return Err(error(ProviderErrorKind::InvalidCiphertext));
         }
         if !self.opens_any {
-            let own = self.kms.locate_living(&self.key).await;
+            let own = self.kms.inner().locate_living(&self.key).await;
             let own = own.map_err(|error| self.error(operation, &self.key, error))?;
             if own.id() != sealed.key_id {
                 return Err(error(ProviderErrorKind::NotConfigured));
             }
         }
-        let call = Call::new(Operation::Decrypt, sealed.key_id).with_context(request.context());
-        let opened = self.kms.open(call, &sealed, request.context_bytes()).await;
+        let call = self.kms.call(Operation::Decrypt, sealed.key_id).with_context(request.context());
+        let opened = self.kms.inner().open(call, &sealed, request.context_bytes()).await;
         let (_, opened) = opened.map_err(|error| self.error(operation, &named, error))?;
         Ok((opened.value, named, opened.version))
     }

@@ -7,6 +7,7 @@ use super::gate::Call;
 use super::{Inner, Loaded, LoadedAlias, LocalKms, MAX_ATTEMPTS, not_found};
 use crate::kms::alias::{self, AliasRecord};
 use crate::kms::error::{KmsError, KmsResult, RecordProblem};
+use crate::kms::parameter::Parameter;
 use crate::kms::state::Operation;
 use crate::kms::vault::Stamp;
 
@@ -45,9 +46,11 @@ impl LocalKms {
     /// [`KmsError::InvalidState`], [`KmsError::Unsupported`] for the key; the
     /// store's errors.
     pub async fn create_alias(&self, alias: &str, key: &str) -> KmsResult<()> {
-        let call = Call::new(Operation::CreateAlias, key);
+        let details = [("aliasName", Parameter::Text(alias))];
+        let call = self.call(Operation::CreateAlias, key).with_details(&details);
         let create = async {
             alias::check(alias)?;
+            self.0.authorise_alias(&call, alias)?;
             let id = self.0.admit_afresh(call).await?;
             self.0.claim_alias(alias, &id).await
         };
@@ -60,10 +63,13 @@ impl LocalKms {
     /// [`KmsError::NotFound`] if there is no such alias or key; else as
     /// [`create_alias`](Self::create_alias).
     pub async fn update_alias(&self, alias: &str, key: &str) -> KmsResult<()> {
-        let call = Call::new(Operation::UpdateAlias, key);
+        let details = [("aliasName", Parameter::Text(alias))];
+        let call = self.call(Operation::UpdateAlias, key).with_details(&details);
         let update = async {
             alias::check(alias)?;
+            self.0.authorise_alias(&call, alias)?;
             let id = self.0.admit_afresh(call).await?;
+            self.0.authorise_target(&call, alias).await?;
             let decide = |target: Option<&str>| match target {
                 Some(_) => Ok(Some(id.clone())),
                 None => Err(not_found(alias)),
@@ -78,15 +84,18 @@ impl LocalKms {
     /// # Errors
     /// [`KmsError::NotFound`], [`KmsError::InvalidAlias`]; the store's errors.
     pub async fn delete_alias(&self, alias: &str) -> KmsResult<()> {
+        let details = [("aliasName", Parameter::Text(alias))];
+        let call = self.call(Operation::DeleteAlias, alias).with_details(&details);
         let delete = async {
             alias::check(alias)?;
+            self.0.authorise_alias(&call, alias)?;
+            self.0.authorise_target(&call, alias).await?;
             let decide = |target: Option<&str>| match target {
                 Some(_) => Ok(None),
                 None => Err(not_found(alias)),
             };
             self.0.write_alias(alias, decide).await
         };
-        let call = Call::new(Operation::DeleteAlias, alias);
         self.0.pass(call, delete).await
     }
 
@@ -97,19 +106,19 @@ impl LocalKms {
     /// [`KmsError::NotFound`] for the key; the store's errors. What a record
     /// cannot be read for is part of the list.
     pub async fn list_aliases(&self, key: Option<&str>) -> KmsResult<AliasList> {
-        let call = Call::new(Operation::ListAliases, key.unwrap_or_default());
+        let call = self.call(Operation::ListAliases, key.unwrap_or_default());
         let list = async {
             let wanted = match key {
-                Some(_) => Some(
-                    self.0
-                        .admit_key(call, |record, _, _| record.id.clone())
-                        .await?,
-                ),
+                Some(key) => {
+                    let call = Call::automatic(Operation::ListAliases, key);
+                    let id = self.0.admit_key(call, |record, _, _| record.id.clone());
+                    Some(id.await?)
+                }
                 None => None,
             };
             self.0.list_aliases(wanted.as_deref()).await
         };
-        self.0.pass(call, list).await
+        self.0.pass_keyless(call, list).await
     }
 
     /// The ARN of the key that an id, ARN or alias means.
@@ -117,7 +126,7 @@ impl LocalKms {
     /// # Errors
     /// [`KmsError::NotFound`]; the store's errors.
     pub async fn resolve(&self, key: &str) -> KmsResult<String> {
-        let call = Call::new(Operation::DescribeKey, key);
+        let call = self.call(Operation::DescribeKey, key);
         self.0
             .read_key(call, |record, _, _| record.arn.clone())
             .await
@@ -170,6 +179,26 @@ impl Inner {
         self.load_afresh(&id).await?;
         let call = Call { key: &id, ..call };
         self.admit_key(call, |record, _, _| record.id.clone()).await
+    }
+
+    /// Whether a call may be made of the key that an alias means now, besides of
+    /// the alias. A missing one is for others to tell.
+    async fn authorise_target(&self, call: &Call<'_>, alias: &str) -> KmsResult<()> {
+        let loaded = self.load_alias_afresh(alias).await?;
+        let target = loaded.as_deref().and_then(|alias| alias.record.target.as_deref());
+        let key = match target {
+            Some(id) => self.load_afresh(id).await,
+            None => return Ok(()),
+        };
+        match &key {
+            Ok(Some(key)) => match key.live() {
+                Ok(record) => self.authorise(call, record, &key.guard, self.now()),
+                Err(_) => Ok(()),
+            },
+            Ok(None) => Ok(()),
+            // What its policy says cannot be read.
+            Err(_) => self.authorise_root(call),
+        }
     }
 
     /// Whether there is such a key, and its deletion is not due.

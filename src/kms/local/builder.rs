@@ -10,7 +10,9 @@ use super::{Inner, LocalKms};
 use crate::client::blocking;
 use crate::clock::{Clock, SystemClock};
 use crate::crypto::{CryptoBackend, SecretBytes};
-use crate::kms::error::KmsResult;
+use crate::kms::access::is_account;
+use crate::kms::alias::Names;
+use crate::kms::error::{KmsError, KmsResult};
 use crate::kms::store::{BlobStore, MemoryStore};
 use crate::kms::vault::{Creation, RootKey, Vault};
 
@@ -24,6 +26,8 @@ const DEFAULT_USAGE_FLUSH_INTERVAL: Duration = Duration::from_secs(5);
 pub struct LocalKmsBuilder {
     store: Arc<dyn BlobStore>,
     root: RootKey,
+    account: Option<String>,
+    region: Option<String>,
     create: bool,
     backend: CryptoBackend,
     clock: Arc<dyn Clock>,
@@ -36,6 +40,8 @@ impl LocalKmsBuilder {
         LocalKmsBuilder {
             store,
             root,
+            account: None,
+            region: None,
             create: true,
             backend: CryptoBackend::default(),
             clock: Arc::new(SystemClock),
@@ -48,6 +54,27 @@ impl LocalKmsBuilder {
     /// one is [`KmsError::NoKms`](crate::kms::KmsError::NoKms).
     pub fn create(mut self, create: bool) -> Self {
         self.create = create;
+        self
+    }
+
+    /// The account that the KMS stands for: 12 digits. Keys have ARNs of AWS's
+    /// form then (`arn:aws:kms:REGION:ACCOUNT:key/ID`), and the account's root
+    /// is who makes calls, where nobody else does. Without it, and without a
+    /// [`region`](Self::region), the account is `000000000000` and ARNs are
+    /// local ones.
+    ///
+    /// The account and the Region belong to the handle, not to the store: keys
+    /// and messages of before still open.
+    pub fn account(mut self, account: impl Into<String>) -> Self {
+        self.account = Some(account.into());
+        self
+    }
+
+    /// The Region that the KMS stands for, in ARNs: at most 32 lower-case
+    /// letters, digits and hyphens. `us-east-1` where only the
+    /// [`account`](Self::account) is given.
+    pub fn region(mut self, region: impl Into<String>) -> Self {
+        self.region = Some(region.into());
         self
     }
 
@@ -83,18 +110,22 @@ impl LocalKmsBuilder {
     /// makes one where there is none yet (see [`create`](Self::create)).
     ///
     /// # Errors
-    /// [`NoKms`](crate::kms::KmsError::NoKms),
+    /// [`InvalidArgument`](crate::kms::KmsError::InvalidArgument) for the
+    /// account and the Region; [`NoKms`](crate::kms::KmsError::NoKms),
     /// [`WrongRoot`](crate::kms::KmsError::WrongRoot),
     /// [`Root`](crate::kms::KmsError::Root),
     /// [`Record`](crate::kms::KmsError::Record) of the record `root`, and the
     /// store's errors.
     pub async fn open(self) -> KmsResult<LocalKms> {
+        self.check()?;
         let creation = match self.create {
             true => Creation::IfMissing,
             false => Creation::Never,
         };
         let vault = Vault::open(self.store, self.root, self.backend.clone(), creation).await?;
-        Ok(LocalKms(Arc::new(Inner {
+        let names = Names::new(self.account.as_deref(), self.region.as_deref());
+        let inner = Inner {
+            names,
             vault,
             backend: self.backend,
             clock: self.clock,
@@ -105,7 +136,28 @@ impl LocalKmsBuilder {
             usage_flush_interval: self.usage_flush_interval,
             schedulers: AtomicUsize::new(0),
             listeners: Default::default(),
-        })))
+        };
+        Ok(LocalKms(Arc::new(inner), None))
+    }
+}
+
+impl LocalKmsBuilder {
+    fn check(&self) -> KmsResult<()> {
+        let in_region =
+            |byte: u8| byte == b'-' || byte.is_ascii_lowercase() || byte.is_ascii_digit();
+        if let Some(account) = &self.account
+            && !is_account(account)
+        {
+            return Err(KmsError::invalid("an account has 12 digits"));
+        }
+        if let Some(region) = &self.region
+            && !((1..=32).contains(&region.len()) && region.bytes().all(in_region))
+        {
+            return Err(KmsError::invalid(
+                "a Region has 1 to 32 lower-case letters, digits and hyphens",
+            ));
+        }
+        Ok(())
     }
 }
 

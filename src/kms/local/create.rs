@@ -2,8 +2,10 @@
 
 use std::collections::BTreeMap;
 
-use super::gate::Call;
+use super::gate::{Call, Outcome};
+use super::manage::as_pairs;
 use super::{Inner, LocalKms, key_name};
+use crate::kms::access::AccessRecord;
 use crate::kms::alias;
 use crate::kms::error::{KmsError, KmsResult};
 use crate::kms::key::{
@@ -11,6 +13,7 @@ use crate::kms::key::{
     Owner,
 };
 use crate::kms::keyring::Keyring;
+use crate::kms::parameter::Parameter;
 use crate::kms::state::Operation;
 use crate::kms::store::StoreError;
 use crate::kms::time::Timestamp;
@@ -24,6 +27,10 @@ pub struct CreateKey {
     tags: BTreeMap<String, String>,
     rotation_days: Option<u16>,
     is_external: bool,
+    #[cfg(feature = "kms-policy")]
+    policy: Option<String>,
+    #[cfg(feature = "kms-policy")]
+    bypass_lockout_check: bool,
 }
 
 impl CreateKey {
@@ -75,8 +82,53 @@ impl LocalKms {
     /// the rest; the store's errors. There is no new key then, unless the
     /// error says that this is uncertain.
     pub async fn create_key(&self, request: CreateKey) -> KmsResult<Keyring> {
-        let call = Call::new(Operation::CreateKey, "");
-        self.0.pass(call, self.0.create_key(request)).await
+        let tags = as_pairs(&request.tags);
+        let origin = if request.is_external { "EXTERNAL" } else { "AWS_KMS" };
+        let details = [
+            ("description", Parameter::Text(&request.description)),
+            ("origin", Parameter::Text(origin)),
+            ("tags", Parameter::Tags(&tags)),
+        ];
+        let call = self.call(Operation::CreateKey, "").with_details(&details);
+        let create = async {
+            self.0.enter(&call)?;
+            self.0.authorise_keyless(&call)?;
+            if !tags.is_empty() {
+                let tag = self.call(Operation::TagResource, "").with_details(&details[2..]);
+                self.0.authorise_keyless(&tag)?;
+            }
+            if let Some(alias) = &request.alias {
+                let name = self.call(Operation::CreateAlias, "");
+                self.0.authorise_alias(&name, alias)?;
+            }
+            self.0.create_key(&request, &call).await
+        };
+        let result = create.await;
+        if self.0.takes_note() {
+            let created = result.as_ref().ok().map(|key| {
+                let metadata = [
+                    ("keyId", Parameter::Text(&key.id)),
+                    ("arn", Parameter::Text(&key.arn)),
+                    ("creationDate", Parameter::Time(key.created)),
+                    ("description", Parameter::Text(&key.description)),
+                    ("origin", Parameter::Text(origin)),
+                ];
+                (key, metadata)
+            });
+            let response = created.as_ref().map(|(_, metadata)| {
+                ("keyMetadata", Parameter::Group(metadata))
+            });
+            let key = created.as_ref().map(|(key, _)| key.arn.as_str());
+            self.0.note(
+                &call,
+                Outcome {
+                    keys: key.as_slice(),
+                    response: response.as_slice(),
+                    ..Outcome::of(&result)
+                },
+            )?;
+        }
+        result
     }
 
     /// The key of a service of the application's, made on first use. It can be
@@ -87,13 +139,9 @@ impl LocalKms {
     /// [`KmsError::InvalidAlias`] for a name that is no part of an alias; the
     /// store's errors.
     pub async fn service_key(&self, service: &str) -> KmsResult<Keyring> {
-        let make = async {
-            let alias = alias::service_alias(service)?;
-            let owner = Owner::Service(service.to_owned());
-            self.0.named_key(&alias, owner).await
-        };
-        let call = Call::new(Operation::CreateKey, service);
-        let id = self.0.pass(call, make).await?;
+        let alias = alias::service_alias(service)?;
+        let owner = Owner::Service(service.to_owned());
+        let id = self.named_key(&alias, owner).await?;
         self.describe_key(&id).await
     }
 
@@ -105,20 +153,28 @@ impl LocalKms {
     /// [`KmsError::InvalidAlias`] for a name that is no part of an alias; the
     /// store's errors.
     pub async fn owned_key(&self, name: &str) -> KmsResult<String> {
-        let make = async {
-            alias::service_alias(name)?;
-            let owner = Owner::Owned(name.to_owned());
-            // No caller's text is taken for an alias of this kind.
-            self.0.named_key(&format!("owned/{name}"), owner).await
-        };
-        let call = Call::new(Operation::CreateKey, name);
-        let id = self.0.pass(call, make).await?;
+        alias::service_alias(name)?;
+        let owner = Owner::Owned(name.to_owned());
+        // No caller's text is taken for an alias of this kind.
+        let id = self.named_key(&format!("owned/{name}"), owner).await?;
         Ok(self.0.arn_of(&id))
+    }
+
+    /// The id of a key that is found by its name, made on first use by the
+    /// application.
+    async fn named_key(&self, name: &str, owner: Owner) -> KmsResult<String> {
+        if let Some(loaded) = self.0.load_alias(name).await?
+            && let Some(target) = &loaded.record.target
+        {
+            return Ok(target.clone());
+        }
+        let call = self.call(Operation::CreateKey, "");
+        self.0.pass_root(call, self.0.make_named_key(name, owner)).await
     }
 }
 
 impl Inner {
-    async fn create_key(&self, request: CreateKey) -> KmsResult<Keyring> {
+    async fn create_key(&self, request: &CreateKey, call: &Call<'_>) -> KmsResult<Keyring> {
         if let Some(alias) = &request.alias {
             alias::check(alias)?;
             self.check_free(alias).await?;
@@ -132,7 +188,7 @@ impl Inner {
         };
         let now = self.now();
         let mut record = self.new_record(id, Owner::Customer, origin, now)?;
-        record.set_description(request.description)?;
+        record.set_description(request.description.clone())?;
         record.add_tags(&request.tags)?;
         if let Some(days) = request.rotation_days {
             if origin == Origin::External {
@@ -142,6 +198,13 @@ impl Inner {
             }
             record.enable_rotation(days, now)?;
         }
+        #[cfg(feature = "kms-policy")]
+        if let Some(policy) = &request.policy {
+            let bypass = request.bypass_lockout_check;
+            record.access.policy = Some(self.checked_policy(call, &record, policy, bypass)?);
+        }
+        #[cfg(not(feature = "kms-policy"))]
+        let _ = call;
         let (keyring, id) = (self.keyring(&record)?, record.id.clone());
         let entry = KeyEntry::Live(Box::new(record));
         let stamp = self.vault.write(&key_name(&id), &entry, None).await?;
@@ -194,18 +257,14 @@ impl Inner {
             minimum_version: 1,
             backing_keys,
             next: None,
+            access: AccessRecord::default(),
         })
     }
 
-    /// The id of a key that is found by its name, made on first use. Its id
-    /// follows from the name, so that of several who make it at once all make
-    /// the same one, and it has material as soon as it is there.
-    async fn named_key(&self, alias: &str, owner: Owner) -> KmsResult<String> {
-        if let Some(loaded) = self.load_alias(alias).await?
-            && let Some(target) = &loaded.record.target
-        {
-            return Ok(target.clone());
-        }
+    /// Makes a key that is found by its name. Its id follows from the name, so
+    /// that of several who make it at once all make the same one, and it has
+    /// material as soon as it is there.
+    async fn make_named_key(&self, alias: &str, owner: Owner) -> KmsResult<String> {
         let id = alias::named_id(self.store_id(), alias);
         let now = self.now();
         let mut record = self.new_record(id.clone(), owner, Origin::Local, now)?;

@@ -2,13 +2,13 @@
 
 use std::sync::Arc;
 
-use super::gate::Direction;
+use super::gate::{Direction, Outcome, Part};
 use super::{Call, Inner, Loaded, LocalKms, Used};
 use crate::context::EncryptionContext;
 use crate::crypto::{Entropy, SecretBytes};
-use crate::kms::alias::KeySpec;
 use crate::kms::error::{KmsError, KmsResult};
 use crate::kms::seal::{self, Purpose, SealError, Sealed};
+use crate::kms::parameter::Parameter;
 use crate::kms::state::Operation;
 
 /// The most bytes that [`encrypt`](LocalKms::encrypt) takes.
@@ -100,13 +100,15 @@ impl LocalKms {
         plaintext: &[u8],
         context: &EncryptionContext,
     ) -> KmsResult<Ciphertext> {
-        let call = Call::new(Operation::Encrypt, key).with_context(context);
+        let details = [("keyId", Parameter::Text(key))];
+        let call = self.call(Operation::Encrypt, key);
+        let call = call.with_context(context).with_details(&details);
         if plaintext.len() > MAX_PLAINTEXT_LENGTH {
             let too_long = KmsError::invalid(format!(
                 "at most {MAX_PLAINTEXT_LENGTH} bytes can be encrypted, not {}",
                 plaintext.len()
             ));
-            return self.0.settle(call, Err(too_long));
+            return self.0.settle(call, Err(too_long)).await;
         }
         self.seal(call, self.entropy(SALT_LENGTH), plaintext).await
     }
@@ -126,7 +128,10 @@ impl LocalKms {
         key: Option<&str>,
         context: &EncryptionContext,
     ) -> KmsResult<DecryptedBlob> {
-        let (loaded, used) = self.open(Operation::Decrypt, blob, key, context).await?;
+        let details = [("keyId", Parameter::Text(key.unwrap_or_default()))];
+        let call = self.call(Operation::Decrypt, key.unwrap_or_default());
+        let call = call.with_context(context).with_details(&details[..usize::from(key.is_some())]);
+        let (loaded, used) = self.open(call, blob, key, context).await?;
         Ok(DecryptedBlob {
             plaintext: used.value,
             key_arn: loaded.live()?.arn.clone(),
@@ -149,12 +154,42 @@ impl LocalKms {
         destination_context: &EncryptionContext,
     ) -> KmsResult<Ciphertext> {
         let operation = Operation::ReEncrypt;
-        let (_, used) = self
-            .open(operation, blob, source_key, source_context)
-            .await?;
-        let call = Call::new(operation, destination_key).with_context(destination_context);
-        let entropy = self.entropy(SALT_LENGTH);
-        self.seal(call, entropy, used.value.expose()).await
+        let (mut source_arn, mut destination_arn) = (None, None);
+        let work = async {
+            let from = self.call(operation, source_key.unwrap_or_default());
+            let from = from.with_part(Part::From).with_context(source_context);
+            let (source, used) = self.open(from, blob, source_key, source_context).await?;
+            source_arn = Some(self.0.arn_of(source.id()));
+            let to = self.call(operation, destination_key).with_part(Part::To);
+            let to = to.with_context(destination_context);
+            let entropy = self.entropy(SALT_LENGTH);
+            let sealed = self.seal(to, entropy, used.value.expose()).await?;
+            destination_arn = Some(sealed.key_arn.clone());
+            Ok(sealed)
+        };
+        let result = work.await;
+        if self.0.takes_note() {
+            let details = [
+                ("destinationKeyId", Parameter::Text(destination_key)),
+                ("sourceEncryptionContext", Parameter::Context(source_context)),
+                ("destinationEncryptionContext", Parameter::Context(destination_context)),
+                ("sourceKeyId", Parameter::Text(source_key.unwrap_or_default())),
+            ];
+            let details = &details[..3 + usize::from(source_key.is_some())];
+            let keys: Vec<&str> = [&source_arn, &destination_arn]
+                .into_iter()
+                .filter_map(|arn| arn.as_deref())
+                .collect();
+            let call = self.call(operation, destination_key).with_details(details);
+            self.0.note(
+                &call,
+                Outcome {
+                    keys: &keys,
+                    ..Outcome::of(&result)
+                },
+            )?;
+        }
+        result
     }
 
     /// Makes a data key, in the clear and under a key.
@@ -191,13 +226,18 @@ impl LocalKms {
     /// # Errors
     /// [`KmsError::InvalidArgument`]; [`KmsError::Random`].
     pub fn generate_random(&self, length: usize) -> KmsResult<SecretBytes> {
-        let random = check_length("a random answer", length).and_then(|length| {
+        let details = [("numberOfBytes", Parameter::Number(length as u64))];
+        let call = self.call(Operation::GenerateRandom, "").with_details(&details);
+        let entered = self.0.enter(&call);
+        let allowed = entered.and_then(|()| self.0.authorise_keyless(&call));
+        let length = allowed.and_then(|()| check_length("a random answer", length));
+        let random = length.and_then(|length| {
             let mut random = SecretBytes::zeroed(length);
             self.0.backend.random().fill(random.expose_mut())?;
             Ok(random)
         });
-        self.0
-            .settle(Call::new(Operation::GenerateRandom, ""), random)
+        self.0.note(&call, Outcome::of(&random))?;
+        random
     }
 
     async fn generate(
@@ -207,7 +247,15 @@ impl LocalKms {
         spec: DataKeySpec,
         context: &EncryptionContext,
     ) -> KmsResult<GeneratedKey> {
-        let call = Call::new(operation, key).with_context(context);
+        let details = [
+            ("keyId", Parameter::Text(key)),
+            match spec {
+                DataKeySpec::Aes128 => ("keySpec", Parameter::Text("AES_128")),
+                DataKeySpec::Aes256 => ("keySpec", Parameter::Text("AES_256")),
+                DataKeySpec::Bytes(length) => ("numberOfBytes", Parameter::Number(length as u64)),
+            },
+        ];
+        let call = self.call(operation, key).with_context(context).with_details(&details);
         let drawn = spec.length().and_then(|length| {
             let mut entropy = self.entropy(length + SALT_LENGTH)?;
             let mut plaintext = SecretBytes::zeroed(length);
@@ -216,7 +264,7 @@ impl LocalKms {
         });
         let (entropy, plaintext) = match drawn {
             Ok(drawn) => drawn,
-            Err(error) => return self.0.settle(call, Err(error)),
+            Err(error) => return self.0.settle(call, Err(error)).await,
         };
         let ciphertext = self.seal(call, Ok(entropy), plaintext.expose()).await?;
         Ok(GeneratedKey {
@@ -239,7 +287,7 @@ impl LocalKms {
         let prepared = entropy.and_then(|entropy| Ok((entropy, context_bytes(call.context)?)));
         let (mut entropy, context) = match prepared {
             Ok(prepared) => prepared,
-            Err(error) => return self.0.settle(call, Err(error)),
+            Err(error) => return self.0.settle(call, Err(error)).await,
         };
         let sealed = self.0.seal(call, &mut entropy, &context, plaintext);
         let (loaded, used) = sealed.await?;
@@ -252,12 +300,11 @@ impl LocalKms {
 
     async fn open(
         &self,
-        operation: Operation,
+        call: Call<'_>,
         blob: &[u8],
         key: Option<&str>,
         context: &EncryptionContext,
     ) -> KmsResult<(Arc<Loaded>, Used<SecretBytes>)> {
-        let given = Call::new(operation, key.unwrap_or_default()).with_context(context);
         let read = async {
             let bytes = context_bytes(Some(context))?;
             let sealed = Sealed::parse(blob).ok_or(KmsError::InvalidCiphertext)?;
@@ -273,10 +320,10 @@ impl LocalKms {
         };
         let (bytes, sealed) = match read.await {
             Ok(read) => read,
-            Err(error) => return self.0.settle(given, Err(error)),
+            Err(error) => return self.0.settle(call, Err(error)).await,
         };
-        let call = Call::new(operation, sealed.key_id).with_context(context);
-        self.0.open(call, &sealed, &bytes).await
+        let named = Call { key: sealed.key_id, ..call };
+        self.0.open(named, &sealed, &bytes).await
     }
 }
 
@@ -328,8 +375,8 @@ impl Inner {
         context: &[u8],
     ) -> KmsResult<(Arc<Loaded>, Used<SecretBytes>)> {
         debug_assert_eq!(
-            KeySpec::parse(call.key).ok(),
-            KeySpec::parse(sealed.key_id).ok()
+            self.names.parse(call.key).ok(),
+            self.names.parse(sealed.key_id).ok()
         );
         let key = self.load_version(sealed.key_id, sealed.version).await;
         self.use_loaded(call, key, |record| {

@@ -177,10 +177,10 @@ impl Inner {
         let name = key_name(id);
         for _ in 0..MAX_ATTEMPTS {
             let epoch = self.keys.epoch(&self.vault, self.clock.elapsed()).await?;
-            let Some(stored) = self.vault.read::<KeyEntry>(&name).await? else {
+            let Some(loaded) = self.read_key_record(id).await? else {
                 return Ok(nothing);
             };
-            let KeyEntry::Live(mut record) = stored.value else {
+            let KeyEntry::Live(mut record) = loaded.entry else {
                 return Ok(nothing);
             };
             let now = self.now();
@@ -202,7 +202,7 @@ impl Inner {
                 let entry = KeyEntry::Live(record);
                 (entry, Done::Rotated(version), Operation::RotateKey)
             };
-            let written = self.write_key((id, &name), &entry, &stored.stamp).await;
+            let written = self.write_key((id, &name), &entry, &loaded.stamp).await;
             let written = match written {
                 Err(error) if error.is_conflict() => continue,
                 written => written.map(|stamp| {
@@ -211,7 +211,7 @@ impl Inner {
                 }),
             };
             let call = Call::automatic(operation, &arn);
-            self.settle(call, written)?;
+            self.settle(call, written).await?;
             return Ok((arn, done));
         }
         Err(KmsError::busy(&name, MAX_ATTEMPTS))

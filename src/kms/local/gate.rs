@@ -3,39 +3,58 @@
 //!
 //! Using a key is [`Inner::use_key`], changing one is [`Inner::change_key`], and
 //! telling about one is [`Inner::read_key`]; every other call goes through
-//! [`Inner::pass`]. Each call is admitted before, by [`Call::enter`] and where it
-//! concerns a key by [`Call::admit`], and settled after by [`Call::settle`],
-//! whatever came of it: there belong who may do what, quotas and the audit
-//! trail.
+//! [`Inner::pass`]. Each call is let in by [`Inner::enter`] (quotas), admitted
+//! where it concerns a key by [`Call::admit`] (who may do what, and the key's
+//! state), and whatever came of it is noted by [`Inner::note`] (the audit
+//! trail).
 
+use std::borrow::Borrow;
 use std::future::Future;
 use std::sync::Arc;
 
-use super::{Inner, Loaded, MAX_ATTEMPTS, not_found};
+use super::authorise::Guard;
+use super::{Inner, Loaded, LocalKms, MAX_ATTEMPTS, not_found};
 use crate::context::EncryptionContext;
+use crate::kms::access::Caller;
 use crate::kms::error::{KmsError, KmsResult};
 use crate::kms::key::{KeyEntry, KeyRecord};
+use crate::kms::parameter::Parameters;
 use crate::kms::state::{KeyState, Operation};
 use crate::kms::time::Timestamp;
 
 /// Who asks.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Principal {
-    /// The application that holds the KMS: it may do everything.
+#[derive(Clone, Copy)]
+pub(crate) enum By<'a> {
+    /// The application that holds the KMS: the root of its account.
     Root,
-    /// The KMS itself, doing what is due.
+    /// The KMS itself, doing what is due or a part of a call that was allowed.
     Kms,
+    /// Whom the application acts as.
+    Caller(&'a Caller),
 }
 
 /// One call, as it is admitted and settled.
 #[derive(Clone, Copy)]
 pub(crate) struct Call<'a> {
     pub(crate) operation: Operation,
-    pub(crate) principal: Principal,
+    pub(crate) part: Part,
+    pub(crate) by: By<'a>,
     /// The id, ARN or alias that the caller gave; empty where there is none.
     pub(crate) key: &'a str,
     /// The encryption context, of calls that have one.
     pub(crate) context: Option<&'a EncryptionContext>,
+    /// What else was asked.
+    #[cfg_attr(not(feature = "kms-policy"), allow(dead_code))]
+    pub(crate) details: Parameters<'a>,
+}
+
+/// Re-encryption uses two keys, and each asks for a permission of its own. Only
+/// the whole is noted.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Part {
+    Whole,
+    From,
+    To,
 }
 
 /// What came of a call that used a key.
@@ -55,17 +74,15 @@ pub(crate) enum Direction {
 
 /// What came of a call.
 #[derive(Clone, Copy)]
-enum Outcome<'a> {
-    /// A key was used.
-    Used {
-        key: &'a Loaded,
-        version: u32,
-        direction: Direction,
-        now: Timestamp,
-    },
-    /// Something else was done.
-    Done,
-    Failed(#[expect(dead_code, reason = "the audit trail is to tell of it")] &'a KmsError),
+#[cfg_attr(not(feature = "kms-policy"), allow(dead_code))]
+pub(super) struct Outcome<'a> {
+    pub(super) error: Option<&'a KmsError>,
+    /// The keys that it was about, where they were found.
+    pub(super) keys: &'a [&'a str],
+    /// The backing key that was used.
+    pub(super) used: Option<(&'a KeyRecord, u32)>,
+    /// What it gave, beside secrets and ciphertexts.
+    pub(super) response: Parameters<'a>,
 }
 
 /// What a change comes to.
@@ -76,22 +93,28 @@ pub(super) enum Change<T> {
     Keep(T),
 }
 
-impl<'a> Call<'a> {
-    /// A call of the application's own.
-    pub(crate) fn new(operation: Operation, key: &'a str) -> Self {
-        Call {
-            operation,
-            principal: Principal::Root,
-            key,
-            context: None,
+impl<'a> Outcome<'a> {
+    /// That something was done, or why it was not.
+    pub(super) fn of<T, E: Borrow<KmsError>>(result: &'a Result<T, E>) -> Self {
+        Outcome {
+            error: result.as_ref().err().map(Borrow::borrow),
+            keys: &[],
+            used: None,
+            response: &[],
         }
     }
+}
 
+impl<'a> Call<'a> {
     /// A call of the KMS's own.
     pub(super) fn automatic(operation: Operation, key: &'a str) -> Self {
         Call {
-            principal: Principal::Kms,
-            ..Call::new(operation, key)
+            operation,
+            part: Part::Whole,
+            by: By::Kms,
+            key,
+            context: None,
+            details: &[],
         }
     }
 
@@ -100,39 +123,43 @@ impl<'a> Call<'a> {
         self
     }
 
-    /// Whether this caller may make such a call at all.
-    fn enter(&self) -> KmsResult<()> {
-        match self.principal {
-            Principal::Root | Principal::Kms => Ok(()),
-        }
+    pub(crate) fn with_details(mut self, details: Parameters<'a>) -> Self {
+        self.details = details;
+        self
+    }
+
+    pub(super) fn with_part(mut self, part: Part) -> Self {
+        self.part = part;
+        self
     }
 
     /// Whether this call may be made of this key now.
-    fn admit(
+    pub(super) fn admit(
         &self,
         kms: &Inner,
         record: &KeyRecord,
+        guard: &Guard,
         complete_until: Timestamp,
         now: Timestamp,
     ) -> KmsResult<KeyState> {
+        // Who may not use a key is not told its state.
+        kms.authorise(self, record, guard, now)?;
         let is_complete = now < complete_until;
-        match self.principal {
-            Principal::Root | Principal::Kms => {
-                record.admit(self.operation, is_complete, now, kms.is_connected())
-            }
-        }
+        let state = record.admit(self.operation, is_complete, now, kms.is_connected())?;
+        self.end_dry_run()?;
+        Ok(state)
     }
+}
 
-    /// Takes note of what came of it.
-    fn settle(&self, outcome: Outcome<'_>) {
-        match outcome {
-            Outcome::Used {
-                key,
-                version,
-                direction,
-                now,
-            } => key.usage.count(direction, version, now),
-            Outcome::Done | Outcome::Failed(_) => {}
+impl LocalKms {
+    /// A call of whoever this handle acts as.
+    pub(crate) fn call<'a>(&'a self, operation: Operation, key: &'a str) -> Call<'a> {
+        Call {
+            by: match &self.1 {
+                Some(caller) => By::Caller(caller),
+                None => By::Root,
+            },
+            ..Call::automatic(operation, key)
         }
     }
 }
@@ -144,19 +171,49 @@ impl Inner {
         call: Call<'_>,
         work: impl Future<Output = KmsResult<T>>,
     ) -> KmsResult<T> {
-        let result = match call.enter() {
+        let result = match self.enter(&call) {
             Ok(()) => work.await,
             Err(refused) => Err(refused),
         };
-        self.settle(call, result)
+        self.settle(call, result).await
+    }
+
+    /// Makes a call that concerns no key, or all.
+    pub(super) async fn pass_keyless<T>(
+        &self,
+        call: Call<'_>,
+        work: impl Future<Output = KmsResult<T>>,
+    ) -> KmsResult<T> {
+        let work = async {
+            self.authorise_keyless(&call)?;
+            work.await
+        };
+        self.pass(call, work).await
+    }
+
+    /// Makes a call that is only the application's own.
+    pub(super) async fn pass_root<T>(
+        &self,
+        call: Call<'_>,
+        work: impl Future<Output = KmsResult<T>>,
+    ) -> KmsResult<T> {
+        let work = async {
+            self.authorise_root(&call)?;
+            work.await
+        };
+        self.pass(call, work).await
     }
 
     /// Settles a call that was made, or that was refused before it was.
-    pub(super) fn settle<T>(&self, call: Call<'_>, result: KmsResult<T>) -> KmsResult<T> {
-        call.settle(match &result {
-            Ok(_) => Outcome::Done,
-            Err(error) => Outcome::Failed(error),
-        });
+    pub(super) async fn settle<T>(&self, call: Call<'_>, result: KmsResult<T>) -> KmsResult<T> {
+        if !self.takes_note() {
+            return result;
+        }
+        let named = self.named_arn(call.key).await;
+        self.note(&call, Outcome {
+            keys: named.as_deref().as_slice(),
+            ..Outcome::of(&result)
+        })?;
         result
     }
 
@@ -177,26 +234,51 @@ impl Inner {
         key: KmsResult<Arc<Loaded>>,
         work: impl FnOnce(&KeyRecord) -> KmsResult<Used<T>>,
     ) -> KmsResult<(Arc<Loaded>, Used<T>)> {
-        let now = self.now();
-        let used = key.and_then(|key| {
-            let record = key.live()?;
-            call.admit(self, record, key.complete_until, now)?;
-            let used = work(record)?;
-            Ok((key, used))
-        });
-        match used {
-            Ok((key, used)) => {
-                call.settle(Outcome::Used {
-                    key: &key,
-                    version: used.version,
-                    direction: used.direction,
-                    now,
-                });
-                self.flush_usage_if_due(&key).await;
-                Ok((key, used))
+        let found = async {
+            self.enter(&call)?;
+            self.with_grants_of(&call, key?).await
+        };
+        let key = match found.await {
+            Ok(key) => key,
+            Err(error) => {
+                self.note_use(&call, None, Err(&error))?;
+                return Err(error);
             }
-            Err(error) => self.settle(call, Err(error)),
+        };
+        let now = self.now();
+        let used = key.live().and_then(|record| {
+            call.admit(self, record, &key.guard, key.complete_until, now)?;
+            let used = work(record)?;
+            key.usage.count(used.direction, used.version, now);
+            Ok(used)
+        });
+        self.note_use(&call, Some(&key), used.as_ref().map(|used| used.version))?;
+        let used = used?;
+        self.flush_usage_if_due(&key).await;
+        Ok((key, used))
+    }
+
+    /// What a failed note of it makes of a call is the caller's to return: what
+    /// it used is dropped then.
+    fn note_use(
+        &self,
+        call: &Call<'_>,
+        key: Option<&Loaded>,
+        version: Result<u32, &KmsError>,
+    ) -> KmsResult<()> {
+        if !self.takes_note() {
+            return Ok(());
         }
+        let named = key.map(|key| self.arn_of(key.id()));
+        let record = key.and_then(|key| key.live().ok());
+        self.note(
+            call,
+            Outcome {
+                keys: named.as_deref().as_slice(),
+                used: record.zip(version.ok()),
+                ..Outcome::of(&version)
+            },
+        )
     }
 
     /// Tells about a key.
@@ -215,9 +297,10 @@ impl Inner {
         work: impl FnOnce(&KeyRecord, KeyState, Timestamp) -> T,
     ) -> KmsResult<T> {
         let key = self.locate(call.key).await?;
+        let key = self.with_grants_of(&call, key).await?;
         let now = self.now();
         let record = key.live()?;
-        let state = call.admit(self, record, key.complete_until, now)?;
+        let state = call.admit(self, record, &key.guard, key.complete_until, now)?;
         Ok(work(record, state, now))
     }
 
@@ -246,13 +329,14 @@ impl Inner {
                 entry,
                 stamp,
                 usage,
+                guard,
                 ..
             } = loaded.ok_or_else(|| not_found(call.key))?;
             let now = self.now();
             let KeyEntry::Live(mut record) = entry else {
                 return Err(super::deleted(&entry));
             };
-            call.admit(self, &record, record.complete_until(), now)?;
+            call.admit(self, &record, &guard, record.complete_until(), now)?;
             let value = match work(&mut record, now)? {
                 Change::Keep(value) => return Ok(value),
                 Change::Write(value) => value,

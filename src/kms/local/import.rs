@@ -3,7 +3,7 @@
 use std::time::SystemTime;
 
 use super::LocalKms;
-use super::gate::{Call, Change};
+use super::gate::Change;
 use crate::crypto::SecretBytes;
 use crate::kms::error::KmsResult;
 use crate::kms::key::Material;
@@ -79,7 +79,7 @@ impl LocalKms {
         options: ImportOptions,
     ) -> KmsResult<()> {
         let expires = options.expires.map(Timestamp::from);
-        let call = Call::new(Operation::ImportKeyMaterial, key);
+        let call = self.call(Operation::ImportKeyMaterial, key);
         self.0
             .change_key(call, |record, now| {
                 // A copy for each attempt.
@@ -110,7 +110,7 @@ impl LocalKms {
         key: &str,
         material_id: Option<&str>,
     ) -> KmsResult<()> {
-        let call = Call::new(Operation::DeleteImportedKeyMaterial, key);
+        let call = self.call(Operation::DeleteImportedKeyMaterial, key);
         self.0
             .change_key(call, |record, _| {
                 Ok(match record.delete_material(material_id)? {

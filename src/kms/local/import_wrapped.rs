@@ -59,7 +59,7 @@ impl LocalKms {
         algorithm: WrappingAlgorithm,
         spec: WrappingKeySpec,
     ) -> KmsResult<ImportParameters> {
-        let call = Call::new(Operation::GetParametersForImport, key);
+        let call = self.call(Operation::GetParametersForImport, key);
         self.0
             .pass(call, self.0.new_parameters(call, algorithm, spec))
             .await
@@ -79,11 +79,11 @@ impl LocalKms {
         wrapped: &[u8],
         options: ImportOptions,
     ) -> KmsResult<()> {
-        let call = Call::new(Operation::ImportKeyMaterial, key);
+        let call = self.call(Operation::ImportKeyMaterial, key);
         let unwrapped = self.0.unwrap_material(call, import_token, wrapped).await;
         match unwrapped {
             Ok((id, material)) => self.import_key_material(&id, &material, options).await,
-            Err(error) => self.0.settle(call, Err(error)),
+            Err(error) => self.0.settle(call, Err(error)).await,
         }
     }
 }

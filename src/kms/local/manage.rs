@@ -10,6 +10,7 @@ use crate::kms::alias::{self, KeySpec};
 use crate::kms::error::{KmsError, KmsResult, RecordProblem};
 use crate::kms::key::{BackingKeyCause, DEFAULT_ROTATION_DAYS, DELETION_DAYS, KeyEntry};
 use crate::kms::keyring::{BackingKeyInfo, Keyring};
+use crate::kms::parameter::Parameter;
 use crate::kms::state::Operation;
 use crate::kms::time::Timestamp;
 use crate::kms::vault::PAGE;
@@ -64,7 +65,7 @@ impl LocalKms {
     /// # Errors
     /// [`KmsError::NotFound`]; the store's errors.
     pub async fn describe_key(&self, key: &str) -> KmsResult<Keyring> {
-        let call = Call::new(Operation::DescribeKey, key);
+        let call = self.call(Operation::DescribeKey, key);
         self.0.read_key(call, Keyring::new).await
     }
 
@@ -76,8 +77,9 @@ impl LocalKms {
     /// The store's errors. What a record cannot be read for is part of the
     /// page.
     pub async fn list_keys(&self, after: Option<&str>, limit: usize) -> KmsResult<KeyPage> {
-        let call = Call::new(Operation::ListKeys, "");
-        self.0.pass(call, self.0.list_keys(after, limit)).await
+        let call = self.call(Operation::ListKeys, "");
+        let list = self.0.list_keys(after, limit);
+        self.0.pass_keyless(call, list).await
     }
 
     /// What is left of a key that was deleted; `None` for one that is there.
@@ -85,8 +87,9 @@ impl LocalKms {
     /// # Errors
     /// [`KmsError::NotFound`] if there never was one; the store's errors.
     pub async fn deleted_key(&self, key: &str) -> KmsResult<Option<DeletedKey>> {
-        let call = Call::new(Operation::DescribeKey, key);
-        self.0.pass(call, self.0.deleted_key(key)).await
+        let call = self.call(Operation::DescribeKey, key);
+        // Nothing is left of it to be kept from anybody who may look.
+        self.0.pass_keyless(call, self.0.deleted_key(key)).await
     }
 
     /// Changes the description: at most 8,192 characters.
@@ -96,7 +99,8 @@ impl LocalKms {
     /// [`KmsError::InvalidState`], [`KmsError::Unsupported`]; the store's
     /// errors.
     pub async fn update_description(&self, key: &str, description: &str) -> KmsResult<()> {
-        let call = Call::new(Operation::UpdateKeyDescription, key);
+        let details = [("description", Parameter::Text(description))];
+        let call = self.call(Operation::UpdateKeyDescription, key).with_details(&details);
         self.0
             .change_key(call, |record, _| {
                 record.set_description(description.to_owned())?;
@@ -111,7 +115,9 @@ impl LocalKms {
     /// [`KmsError::InvalidArgument`], [`KmsError::LimitExceeded`] over 50; else
     /// as [`update_description`](Self::update_description).
     pub async fn tag(&self, key: &str, tags: &BTreeMap<String, String>) -> KmsResult<()> {
-        let call = Call::new(Operation::TagResource, key);
+        let pairs = as_pairs(tags);
+        let details = [("tags", Parameter::Tags(&pairs))];
+        let call = self.call(Operation::TagResource, key).with_details(&details);
         self.0
             .change_key(call, |record, _| {
                 record.add_tags(tags)?;
@@ -125,7 +131,8 @@ impl LocalKms {
     /// # Errors
     /// As [`update_description`](Self::update_description).
     pub async fn untag(&self, key: &str, tag_keys: &[&str]) -> KmsResult<()> {
-        let call = Call::new(Operation::UntagResource, key);
+        let details = [("tagKeys", Parameter::Texts(tag_keys))];
+        let call = self.call(Operation::UntagResource, key).with_details(&details);
         self.0
             .change_key(call, |record, _| {
                 let before = record.tags.len();
@@ -156,7 +163,7 @@ impl LocalKms {
 
     async fn set_enabled(&self, operation: Operation, key: &str, enabled: bool) -> KmsResult<()> {
         self.0
-            .change_key(Call::new(operation, key), |record, _| {
+            .change_key(self.call(operation, key), |record, _| {
                 let was = std::mem::replace(&mut record.enabled, enabled);
                 Ok(change_if(was != enabled))
             })
@@ -174,7 +181,8 @@ impl LocalKms {
     /// [`KmsError::Unsupported`] for imported material; the store's errors.
     pub async fn enable_rotation(&self, key: &str, days: Option<u16>) -> KmsResult<()> {
         let days = days.unwrap_or(DEFAULT_ROTATION_DAYS);
-        let call = Call::new(Operation::EnableKeyRotation, key);
+        let details = [("rotationPeriodInDays", Parameter::Number(days.into()))];
+        let call = self.call(Operation::EnableKeyRotation, key).with_details(&details);
         self.0
             .change_key(call, |record, now| {
                 let before = record.rotation;
@@ -189,7 +197,7 @@ impl LocalKms {
     /// # Errors
     /// As [`enable_rotation`](Self::enable_rotation).
     pub async fn disable_rotation(&self, key: &str) -> KmsResult<()> {
-        let call = Call::new(Operation::DisableKeyRotation, key);
+        let call = self.call(Operation::DisableKeyRotation, key);
         self.0
             .change_key(call, |record, _| {
                 Ok(change_if(record.rotation.take().is_some()))
@@ -208,7 +216,7 @@ impl LocalKms {
     /// [`KmsError::InvalidState`], [`KmsError::Unsupported`],
     /// [`KmsError::LimitExceeded`]; the store's errors.
     pub async fn rotate(&self, key: &str) -> KmsResult<u32> {
-        let call = Call::new(Operation::RotateKeyOnDemand, key);
+        let call = self.call(Operation::RotateKeyOnDemand, key);
         self.0
             .change_key(call, |record, now| {
                 let cause = BackingKeyCause::OnDemandRotation;
@@ -224,7 +232,7 @@ impl LocalKms {
     /// # Errors
     /// [`KmsError::NotFound`]; the store's errors.
     pub async fn rotations(&self, key: &str) -> KmsResult<Vec<BackingKeyInfo>> {
-        let call = Call::new(Operation::ListKeyRotations, key);
+        let call = self.call(Operation::ListKeyRotations, key);
         let keyring = self.0.read_key(call, Keyring::new).await?;
         Ok(keyring.rotations().to_vec())
     }
@@ -239,7 +247,8 @@ impl LocalKms {
     /// [`KmsError::InvalidState`], [`KmsError::Unsupported`]; the store's
     /// errors.
     pub async fn set_minimum_version(&self, key: &str, minimum: u32) -> KmsResult<()> {
-        let call = Call::new(Operation::SetMinimumVersion, key);
+        let details = [("minimumVersion", Parameter::Number(minimum.into()))];
+        let call = self.call(Operation::SetMinimumVersion, key).with_details(&details);
         self.0
             .change_key(call, |record, _| {
                 let before = record.minimum_version;
@@ -265,7 +274,8 @@ impl LocalKms {
         days: Option<u16>,
     ) -> KmsResult<ScheduledDeletion> {
         let days = days.unwrap_or(*DELETION_DAYS.end());
-        let call = Call::new(Operation::ScheduleKeyDeletion, key);
+        let details = [("pendingWindowInDays", Parameter::Number(days.into()))];
+        let call = self.call(Operation::ScheduleKeyDeletion, key).with_details(&details);
         let scheduled = self.0.change_key(call, |record, now| {
             let date = record.schedule_deletion(days, now)?;
             let key = (record.id.clone(), record.arn.clone());
@@ -293,7 +303,7 @@ impl LocalKms {
     /// [`KmsError::InvalidState`] if it was not to be deleted;
     /// [`KmsError::NotFound`]; the store's errors.
     pub async fn cancel_deletion(&self, key: &str) -> KmsResult<()> {
-        let call = Call::new(Operation::CancelKeyDeletion, key);
+        let call = self.call(Operation::CancelKeyDeletion, key);
         self.0
             .change_key(call, |record, _| {
                 record.cancel_deletion();
@@ -301,6 +311,10 @@ impl LocalKms {
             })
             .await
     }
+}
+
+pub(super) fn as_pairs(tags: &BTreeMap<String, String>) -> Vec<(&str, &str)> {
+    tags.iter().map(|(key, value)| (key.as_str(), value.as_str())).collect()
 }
 
 fn change_if(changed: bool) -> Change<()> {
@@ -327,7 +341,8 @@ impl Inner {
                         .push(KmsError::record(name, RecordProblem::Damaged));
                     continue;
                 };
-                let call = Call::new(Operation::DescribeKey, id);
+                // Whoever may list may see what is listed.
+                let call = Call::automatic(Operation::DescribeKey, id);
                 match self.admit_key(call, Keyring::new).await {
                     Ok(keyring) => page.keyrings.push(keyring),
                     // Deleted, or an owned key's.
@@ -348,7 +363,7 @@ impl Inner {
     }
 
     async fn deleted_key(&self, key: &str) -> KmsResult<Option<DeletedKey>> {
-        let KeySpec::Id(id) = KeySpec::parse(key)? else {
+        let KeySpec::Id(id) = self.names.parse(key)? else {
             return Err(not_found(key));
         };
         let loaded = self.load(id).await?.ok_or_else(|| not_found(key))?;

@@ -1,6 +1,11 @@
 //! The service: the keys of one store, behind one gate.
 
 mod aliases;
+#[cfg(feature = "kms-policy")]
+mod authorise;
+#[cfg(not(feature = "kms-policy"))]
+#[path = "authorise_root.rs"]
+mod authorise;
 mod builder;
 mod create;
 mod cryptography;
@@ -33,17 +38,19 @@ pub use cryptography::{
 };
 pub use due::{DueReport, Scheduler};
 pub(crate) use gate::{Call, Used};
+use authorise::Guard;
 pub use import::{ImportOptions, ImportType};
 #[cfg(feature = "aws-lc-rs")]
 pub use import_wrapped::ImportParameters;
 pub use manage::{DeletedKey, KeyPage, ScheduledDeletion};
 pub use usage::{KeyUsage, MessageCount, VersionUsage};
 
-use super::alias::{self, AliasRecord, KeySpec};
+use super::access::Caller;
+use super::alias::{self, AliasRecord, KeySpec, Names};
 use super::error::{KmsError, KmsResult, RecordProblem};
 use super::key::{KeyEntry, KeyRecord};
 use super::time::Timestamp;
-use super::vault::{Stamp, Vault};
+use super::vault::{Stamp, Stored, Vault};
 use crate::clock::Clock;
 use crate::crypto::CryptoBackend;
 use listeners::Listeners;
@@ -95,9 +102,10 @@ const MAX_ATTEMPTS: u32 = 200;
 /// process that made it at once. Changes themselves are always made to the
 /// newest state.
 #[derive(Clone)]
-pub struct LocalKms(Arc<Inner>);
+pub struct LocalKms(Arc<Inner>, Option<Arc<Caller>>);
 
 pub(crate) struct Inner {
+    names: Names,
     vault: Vault,
     backend: CryptoBackend,
     clock: Arc<dyn Clock>,
@@ -119,6 +127,7 @@ pub(crate) struct Loaded {
     /// Until when all material is there: see [`KeyRecord::complete_until`].
     complete_until: Timestamp,
     usage: Arc<UsageCounter>,
+    guard: Guard,
 }
 
 /// An alias as it was read.
@@ -141,9 +150,9 @@ impl Stamped for LoadedAlias {
 
 impl Loaded {
     fn new(id: &str, entry: KeyEntry, stamp: Stamp, usage: Arc<UsageCounter>) -> Self {
-        let complete_until = match &entry {
-            KeyEntry::Live(record) => record.complete_until(),
-            KeyEntry::Deleted(_) => Timestamp::FIRST,
+        let (complete_until, guard) = match &entry {
+            KeyEntry::Live(record) => (record.complete_until(), Guard::new(record)),
+            KeyEntry::Deleted(_) => (Timestamp::FIRST, Guard::default()),
         };
         Loaded {
             id: id.into(),
@@ -151,6 +160,7 @@ impl Loaded {
             stamp,
             complete_until,
             usage,
+            guard,
         }
     }
 
@@ -201,6 +211,11 @@ fn not_found(key: &str) -> KmsError {
 }
 
 impl LocalKms {
+    /// What tells who this handle acts as from others.
+    pub(crate) fn caller_parts(&self) -> Vec<&[u8]> {
+        self.1.as_deref().map_or_else(Vec::new, Caller::identity_parts)
+    }
+
     pub(crate) fn inner(&self) -> &Arc<Inner> {
         &self.0
     }
@@ -251,12 +266,19 @@ impl Inner {
 
     /// The ARN of a key of this id.
     pub(crate) fn arn_of(&self, id: &str) -> String {
-        format!("{}{id}", alias::ARN_PREFIX)
+        self.names.key_arn(id)
+    }
+
+    /// Whether this is the ARN of the key of this id, as it is or as it was
+    /// where the KMS had no account.
+    pub(crate) fn is_arn_of(&self, arn: &[u8], id: &str) -> bool {
+        let arn = std::str::from_utf8(arn).ok();
+        arn.and_then(|arn| self.names.id_of_arn(arn)) == Some(id)
     }
 
     /// The key that a caller means, deleted ones too.
     pub(crate) async fn locate(&self, key: &str) -> KmsResult<Arc<Loaded>> {
-        let loaded = match KeySpec::parse(key)? {
+        let loaded = match self.names.parse(key)? {
             KeySpec::Id(id) => self.load(id).await?,
             KeySpec::Alias(name) => {
                 let alias = self.load_alias(name).await?;
@@ -361,17 +383,20 @@ impl Inner {
         let Some(stored) = self.vault.read::<KeyEntry>(&name).await? else {
             return Ok(None);
         };
-        let is_right = match &stored.value {
+        let Stored { mut value, stamp } = stored;
+        let (arn, is_right) = match &mut value {
             KeyEntry::Live(record) => {
-                record.id == id && record.arn == self.arn_of(id) && record.check()
+                let is_right = record.id == id && record.check();
+                (&mut record.arn, is_right)
             }
-            KeyEntry::Deleted(tombstone) => tombstone.arn == self.arn_of(id),
+            KeyEntry::Deleted(tombstone) => (&mut tombstone.arn, true),
         };
-        if !is_right {
+        if !is_right || *arn != alias::local_arn(id) {
             return Err(KmsError::record(&name, RecordProblem::Damaged));
         }
+        *arn = self.arn_of(id);
         let usage = self.usage_counter(id);
-        Ok(Some(Loaded::new(id, stored.value, stored.stamp, usage)))
+        Ok(Some(Loaded::new(id, value, stamp, usage)))
     }
 
     async fn load_alias(&self, name: &str) -> KmsResult<Option<Arc<LoadedAlias>>> {
@@ -422,7 +447,7 @@ impl Inner {
 
     /// The id of the key that a caller means, by what the store says now.
     async fn resolve_afresh(&self, key: &str) -> KmsResult<String> {
-        match KeySpec::parse(key)? {
+        match self.names.parse(key)? {
             KeySpec::Id(id) => Ok(id.to_owned()),
             KeySpec::Alias(name) => self.resolve_alias_afresh(name).await,
         }

@@ -1,7 +1,7 @@
 //! The store as a whole: its keys' keys, and backups.
 
 use super::usage::is_usage;
-use super::{Call, LocalKms};
+use super::LocalKms;
 use crate::crypto::CryptoBackend;
 use crate::kms::alias::{self, AliasRecord};
 use crate::kms::error::KmsResult;
@@ -29,8 +29,8 @@ impl LocalKms {
     /// else has changed it meanwhile, to another one than this;
     /// [`KmsError::Root`](crate::kms::KmsError::Root); the store's errors.
     pub async fn change_root(&self, root: RootKey) -> KmsResult<()> {
-        let call = Call::new(Operation::ChangeRoot, "");
-        self.0.pass(call, self.0.vault.change_root(root)).await
+        let call = self.call(Operation::ChangeRoot, "");
+        self.0.pass_root(call, self.0.vault.change_root(root)).await
     }
 
     /// Makes a new version of the store key, and seals every record under it.
@@ -44,8 +44,8 @@ impl LocalKms {
     /// # Errors
     /// As [`change_root`](Self::change_root).
     pub async fn rotate_store_key(&self) -> KmsResult<u64> {
-        let call = Call::new(Operation::RotateStoreKey, "");
-        self.0.pass(call, self.0.vault.rotate_store_key()).await
+        let call = self.call(Operation::RotateStoreKey, "");
+        self.0.pass_root(call, self.0.vault.rotate_store_key()).await
     }
 
     /// Seals the records under the newest store key that are not yet: goes on
@@ -56,8 +56,8 @@ impl LocalKms {
     /// [`KmsError::Record`](crate::kms::KmsError::Record) for one that cannot
     /// be read, once all others are done; the store's errors.
     pub async fn reseal(&self) -> KmsResult<u64> {
-        let call = Call::new(Operation::RotateStoreKey, "");
-        self.0.pass(call, self.0.vault.reseal()).await
+        let call = self.call(Operation::RotateStoreKey, "");
+        self.0.pass_root(call, self.0.vault.reseal()).await
     }
 
     /// A backup: everything in the store, in one sealed file, under a key or a
@@ -72,8 +72,8 @@ impl LocalKms {
             let kinds = RecordKinds(&self.0.backend);
             self.0.vault.export(under, &kinds).await
         };
-        let call = Call::new(Operation::ExportStore, "");
-        self.0.pass(call, export).await
+        let call = self.call(Operation::ExportStore, "");
+        self.0.pass_root(call, export).await
     }
 
     /// Restores a backup, into an empty store or into one that is in use. Of
@@ -103,8 +103,8 @@ impl LocalKms {
             self.0.listeners.tell(None);
             imported
         };
-        let call = Call::new(Operation::ImportStore, "");
-        self.0.pass(call, import).await
+        let call = self.call(Operation::ImportStore, "");
+        self.0.pass_root(call, import).await
     }
 }
 

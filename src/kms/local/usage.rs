@@ -13,9 +13,8 @@ use std::time::{Duration, SystemTime};
 use serde::{Deserialize, Serialize};
 
 use super::gate::Direction;
-use super::{Call, Inner, Loaded, LocalKms, MAX_ATTEMPTS};
+use super::{Inner, Loaded, LocalKms, MAX_ATTEMPTS};
 use crate::kms::LOCAL_KMS_PROVIDER_ID;
-use crate::kms::alias::{ARN_PREFIX, is_id};
 use crate::kms::error::{KmsError, KmsResult, RecordProblem};
 use crate::kms::seal::Sealed;
 use crate::kms::state::Operation;
@@ -310,7 +309,7 @@ impl LocalKms {
     /// [`KmsError::NotFound`]; [`KmsError::Record`] if the counts cannot be read
     /// (the next that are written replace them); the store's errors.
     pub async fn usage(&self, key: &str) -> KmsResult<KeyUsage> {
-        let call = Call::new(Operation::DescribeKey, key);
+        let call = self.call(Operation::DescribeKey, key);
         let id = self.0.read_key(call, |record, _, _| record.id.clone());
         let id = id.await?;
         self.0.read_usage(&id).await
@@ -343,7 +342,7 @@ impl LocalKms {
     ) -> KmsResult<MessageCount> {
         let mut found = MessageCount::default();
         for edk in encrypted_data_keys {
-            let key = match named_key(edk) {
+            let key = match self.0.wrapped_under(edk) {
                 Some((id, version)) => self.0.load(id).await?.map(|key| (key, version)),
                 None => None,
             };
@@ -369,13 +368,14 @@ impl Loaded {
     }
 }
 
-/// The key's id and the version that an encrypted data key names.
-fn named_key(edk: &EncryptedDataKey) -> Option<(&str, u32)> {
-    if edk.provider_id() != LOCAL_KMS_PROVIDER_ID {
-        return None;
+impl Inner {
+    /// The key's id and the version that an encrypted data key names.
+    fn wrapped_under<'a>(&self, edk: &'a EncryptedDataKey) -> Option<(&'a str, u32)> {
+        if edk.provider_id() != LOCAL_KMS_PROVIDER_ID {
+            return None;
+        }
+        let sealed = Sealed::parse(edk.ciphertext())?;
+        let is_right = self.is_arn_of(edk.key_info(), sealed.key_id);
+        is_right.then_some((sealed.key_id, sealed.version))
     }
-    let arn = std::str::from_utf8(edk.key_info()).ok()?;
-    let id = arn.strip_prefix(ARN_PREFIX).filter(|id| is_id(id))?;
-    let sealed = Sealed::parse(edk.ciphertext())?;
-    (sealed.key_id == id).then_some((id, sealed.version))
 }
