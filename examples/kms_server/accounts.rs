@@ -77,7 +77,10 @@ impl Account {
         };
         let build = || {
             let root = RootKey::bytes(SecretBytes::copy_from(root.expose()));
-            LocalKms::builder(Arc::clone(&store), root).clock(clock.clone())
+            LocalKms::builder(Arc::clone(&store), root)
+                .account(id)
+                .region(&args.region)
+                .clock(clock.clone())
         };
         let kms = wait(build().open()).map_err(|error| of(&error))?;
         // It must see at once what the other has written.
@@ -121,7 +124,6 @@ fn root_key(folder: &Path, store: &DirectoryStore) -> io::Result<SecretBytes> {
         made.write_all(key.expose())?;
         made.sync_all()?;
     }
-    let mut key = SecretBytes::copy_from(&[0; ROOT_KEY_LENGTH + 1]);
     let opened = File::open(&file)?;
     #[cfg(unix)]
     {
@@ -139,6 +141,5 @@ fn root_key(folder: &Path, store: &DirectoryStore) -> io::Result<SecretBytes> {
             "its root key is not {ROOT_KEY_LENGTH} bytes"
         )));
     }
-    key = SecretBytes::from(bytes);
-    Ok(key)
+    Ok(SecretBytes::from(bytes))
 }

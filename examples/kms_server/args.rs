@@ -37,7 +37,11 @@ pub(crate) struct Args {
     /// Who may call; without PRINCIPAL, the account's root, and else the user of
     /// that name. Other users of this machine can see command lines: this is
     /// for tests and development
-    #[arg(long = "credential", required = true, value_name = "ACCESS_KEY_ID:SECRET:ACCOUNT[:PRINCIPAL]")]
+    #[arg(
+        long = "credential",
+        required = true,
+        value_name = "ACCESS_KEY_ID:SECRET:ACCOUNT[:PRINCIPAL]"
+    )]
     pub(crate) credentials: Vec<CredentialArg>,
 
     /// A policy of a user's own, in JSON; may be given several times

@@ -79,10 +79,12 @@ impl Server {
     pub(crate) fn start_schedulers(&self) -> Result<Vec<Scheduler>, String> {
         let start = |account: &crate::accounts::Account| {
             let id = account.id.clone();
-            let scheduler = account.kms.start_scheduler(SCHEDULE, move |report| match report {
-                Ok(report) => tell_failed(&id, &report),
-                Err(error) => eprintln!("account {id}: what is due was not done: {error}"),
-            });
+            let scheduler = account
+                .kms
+                .start_scheduler(SCHEDULE, move |report| match report {
+                    Ok(report) => tell_failed(&id, &report),
+                    Err(error) => eprintln!("account {id}: what is due was not done: {error}"),
+                });
             scheduler.map_err(|error| format!("no scheduler: {error}"))
         };
         self.accounts.iter().map(start).collect()
@@ -147,7 +149,12 @@ impl Server {
             headers: &call.headers,
             body,
         };
-        authorization.verify(&caller.credentials, &self.region, &signed, SystemTime::now())?;
+        authorization.verify(
+            &caller.credentials,
+            &self.region,
+            &signed,
+            SystemTime::now(),
+        )?;
         Ok(caller)
     }
 

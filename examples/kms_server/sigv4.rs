@@ -116,9 +116,7 @@ impl<'a> Authorization<'a> {
         }
         let need = |value: Option<&'a str>, name: &str| {
             value.ok_or_else(|| {
-                incomplete(format!(
-                    "Authorization header requires '{name}' parameter."
-                ))
+                incomplete(format!("Authorization header requires '{name}' parameter."))
             })
         };
         let credential = need(credential, "Credential")?;
@@ -134,7 +132,9 @@ impl<'a> Authorization<'a> {
         let signed_headers: Vec<&str> =
             signed_headers.splitn(MAX_SIGNED_HEADERS + 1, ';').collect();
         if signed_headers.len() > MAX_SIGNED_HEADERS {
-            return Err(incomplete("Authorization header has too many SignedHeaders."));
+            return Err(incomplete(
+                "Authorization header has too many SignedHeaders.",
+            ));
         }
         Ok(Authorization {
             access_key_id,
@@ -236,16 +236,15 @@ impl<'a> Authorization<'a> {
             }
         }
         let mut signed = Vec::with_capacity(self.signed_headers.len());
-        for (index, name) in self.signed_headers.iter().enumerate() {
-            let (Some((name, _)), false) = (
-                headers.get_key_value(*name),
-                self.signed_headers[..index].contains(name),
-            ) else {
+        for name in &self.signed_headers {
+            if !headers.contains_key(*name) {
                 return Err(invalid(format!(
-                    "The SignedHeader '{name}' must be in the request, and once in the list."
+                    "The SignedHeader '{name}' must be in the request."
                 )));
-            };
-            for value in headers.get_all(name) {
+            }
+        }
+        for (name, value) in headers {
+            if self.signed_headers.contains(&name.as_str()) {
                 let value = value
                     .to_str()
                     .map_err(|_| invalid(format!("'{name}' is not printable ASCII.")))?;

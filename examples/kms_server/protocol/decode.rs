@@ -195,9 +195,7 @@ fn integer(json: &Json) -> ApiResult<i64> {
     match json {
         // One that no i64 holds is out of every range.
         Json::Number(number) if number.is_u64() => Ok(number.as_i64().unwrap_or(i64::MAX)),
-        Json::Number(number) => number
-            .as_i64()
-            .ok_or_else(|| wrong_type(json, "Integer")),
+        Json::Number(number) => number.as_i64().ok_or_else(|| wrong_type(json, "Integer")),
         _ => Err(wrong_type(json, "Integer")),
     }
 }

@@ -80,10 +80,9 @@ impl Pattern {
         Pattern::Of(r"[\w]+", |c| c.is_ascii_alphanumeric() || c == '_');
     pub(crate) const HEX: Pattern =
         Pattern::Of("^[a-f0-9]+$", |c| matches!(c, 'a'..='f' | '0'..='9'));
-    pub(crate) const LATIN: Pattern =
-        Pattern::Of(r"[\u0009\u000A\u000D\u0020-\u00FF]+", |c| {
-            matches!(c, '\t' | '\n' | '\r' | ' '..='\u{ff}')
-        });
+    pub(crate) const LATIN: Pattern = Pattern::Of(r"[\u0009\u000A\u000D\u0020-\u00FF]+", |c| {
+        matches!(c, '\t' | '\n' | '\r' | ' '..='\u{ff}')
+    });
     pub(crate) const MARKER: Pattern =
         Pattern::Of(r"[\u0020-\u00FF]*", |c| matches!(c, ' '..='\u{ff}'));
     pub(crate) const MATERIAL_DESCRIPTION: Pattern = Pattern::Of(r"^[a-zA-Z0-9:/_\s.-]+$", |c| {
