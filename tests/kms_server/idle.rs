@@ -1,0 +1,69 @@
+//! Ten thousand connections that say nothing.
+
+use std::io::Write as _;
+use std::net::TcpStream;
+
+use crate::client::{connect, read_answer};
+use crate::server::{ROOT, Server};
+
+const CONNECTIONS: usize = 10_000;
+/// What this test has open besides.
+const OTHER_FILES: u64 = 100;
+
+#[test]
+fn ten_thousand_idle_connections() {
+    let count = match raise_limit() {
+        Some(files) if files < CONNECTIONS as u64 + OTHER_FILES => {
+            let count = usize::try_from(files.saturating_sub(OTHER_FILES)).unwrap();
+            eprintln!(
+                "NOT ALL IS TESTED: this system allows {files} open files, so that only {count} of \
+                 {CONNECTIONS} idle connections are made"
+            );
+            count
+        }
+        _ => CONNECTIONS,
+    };
+    let server = Server::start();
+    let client = server.client(ROOT);
+    let mut first = connect(server.address);
+    let request = client.request("ListKeys", "{}").sign().bytes();
+    let mut idle: Vec<TcpStream> = Vec::with_capacity(count);
+    for number in 0..count {
+        idle.push(connect(server.address));
+        if number % 1000 == 0 {
+            server.goes_on();
+        }
+    }
+    server.goes_on();
+    // The connections themselves are of use, too.
+    for stream in [&mut first]
+        .into_iter()
+        .chain(idle.iter_mut().rev().step_by(count / 10))
+    {
+        stream.write_all(&request).unwrap();
+        let answer = read_answer(stream).expect("an idle connection is served");
+        assert_eq!(answer.status, 200, "{}", answer.body);
+    }
+    drop(idle);
+    server.goes_on();
+}
+
+/// As many open files as the system allows; `None` where it says no number.
+fn raise_limit() -> Option<u64> {
+    #[cfg(unix)]
+    {
+        use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
+
+        let limits = getrlimit(Resource::Nofile);
+        let raised = Rlimit {
+            current: limits.maximum,
+            ..limits
+        };
+        match setrlimit(Resource::Nofile, raised) {
+            Ok(()) => limits.maximum,
+            Err(_) => limits.current,
+        }
+    }
+    #[cfg(not(unix))]
+    None
+}
