@@ -232,7 +232,11 @@ mod tests {
         assert_eq!(local.key_arn(&id), local_arn(&id));
         let arn = format!("arn:aws:kms:eu-west-1:111122223333:key/{id}");
         assert_eq!(aws.key_arn(&id), arn);
-        for (names, arn) in [(&local, local_arn(&id)), (&aws, local_arn(&id)), (&aws, arn)] {
+        for (names, arn) in [
+            (&local, local_arn(&id)),
+            (&aws, local_arn(&id)),
+            (&aws, arn),
+        ] {
             assert_eq!(names.parse(&id).unwrap(), KeySpec::Id(&id));
             assert_eq!(names.parse(&arn).unwrap(), KeySpec::Id(&id));
             assert_eq!(names.id_of_arn(&arn), Some(&*id));

@@ -15,9 +15,21 @@ pub(super) fn digest(backend: &CryptoBackend, bytes: &[u8]) -> [u8; DIGEST_LENGT
     digest
 }
 
+const DIGITS: &[u8; 16] = b"0123456789abcdef";
+
+/// Hexadecimal digits, in lower case, in a place that is long enough.
+#[cfg(feature = "kms-policy")]
+pub(super) fn hex_into<'a>(bytes: &[u8], out: &'a mut [u8; 2 * DIGEST_LENGTH]) -> Option<&'a str> {
+    let out = out.get_mut(..2 * bytes.len())?;
+    for (byte, digits) in bytes.iter().zip(out.chunks_exact_mut(2)) {
+        digits[0] = DIGITS[usize::from(byte >> 4)];
+        digits[1] = DIGITS[usize::from(byte & 15)];
+    }
+    std::str::from_utf8(out).ok()
+}
+
 /// Hexadecimal digits, in lower case.
 pub(super) fn hex(bytes: &[u8]) -> String {
-    const DIGITS: &[u8; 16] = b"0123456789abcdef";
     bytes
         .iter()
         .flat_map(|byte| [byte >> 4, byte & 15])

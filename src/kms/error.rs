@@ -1,5 +1,7 @@
 //! What goes wrong in the KMS.
 
+use std::time::Duration;
+
 use super::store::StoreError;
 use crate::crypto::RandomError;
 use crate::error::Error;
@@ -166,6 +168,45 @@ pub enum KmsError {
         /// What is wrong with it.
         reason: String,
     },
+    /// Neither a policy nor a grant lets the caller do it, or one forbids it
+    /// (`AccessDeniedException`).
+    #[error("{principal} may not call kms:{action} on '{resource}': {reason}")]
+    AccessDenied {
+        /// The ARN of who called.
+        principal: String,
+        /// The permission, without `kms:`.
+        action: &'static str,
+        /// The ARN of the key or alias; `*` where there is none.
+        resource: String,
+        /// What decided.
+        reason: String,
+    },
+    /// The caller's account has made too many calls (`ThrottlingException`):
+    /// retry, not before the time given.
+    #[error("too many calls: retry after {} ms", .retry_after.as_millis())]
+    Throttled {
+        /// How long to wait for the next one.
+        retry_after: Duration,
+    },
+    /// The key policy cannot be read, or would lock its author out
+    /// (`MalformedPolicyDocumentException`).
+    #[error("the key policy is refused: {reason}")]
+    MalformedPolicy {
+        /// What is wrong with it.
+        reason: String,
+    },
+    /// A grant token is none (`InvalidGrantTokenException`).
+    #[error("a grant token is not valid")]
+    InvalidGrantToken,
+    /// It would have been done, had it not been a
+    /// [dry run](super::Caller::dry_run) (`DryRunOperationException`).
+    #[error("the call would have succeeded, but it was a dry run")]
+    DryRun,
+    /// The call cannot be recorded in the audit trail, and is refused
+    /// therefore. What it has changed stays changed; it gives nothing away.
+    #[cfg(feature = "kms-policy")]
+    #[error("the audit trail cannot be written: {0}")]
+    Audit(super::audit::AuditError),
     /// The store failed.
     #[error(transparent)]
     Store(#[from] StoreError),
@@ -208,10 +249,54 @@ impl KmsError {
     /// Whether the same call may succeed later, as it is.
     pub fn is_retryable(&self) -> bool {
         match self {
-            Self::Busy { .. } => true,
+            Self::Busy { .. } | Self::Throttled { .. } => true,
             Self::Root(error) => error.is_retryable(),
             Self::Store(error) => error.is_retryable(),
             _ => false,
+        }
+    }
+
+    /// AWS KMS's name of the exception. What has none there is
+    /// `KMSInternalException`, with which a client tries again.
+    pub fn exception(&self) -> &'static str {
+        match self {
+            Self::NotFound { .. } => "NotFoundException",
+            Self::Disabled { .. } => "DisabledException",
+            Self::InvalidState { .. } | Self::VersionCutOff { .. } => "KMSInvalidStateException",
+            Self::Unsupported { .. } => "UnsupportedOperationException",
+            Self::InvalidCiphertext => "InvalidCiphertextException",
+            Self::IncorrectKey { .. } => "IncorrectKeyException",
+            Self::AlreadyExists { .. } => "AlreadyExistsException",
+            Self::InvalidAlias { .. } => "InvalidAliasNameException",
+            Self::InvalidArgument { .. } | Self::Context(_) => "ValidationException",
+            Self::LimitExceeded { .. } => "LimitExceededException",
+            Self::IncorrectKeyMaterial { .. } => "IncorrectKeyMaterialException",
+            Self::InvalidImportToken { .. } => "InvalidImportTokenException",
+            Self::ExpiredImportToken { .. } => "ExpiredImportTokenException",
+            Self::AccessDenied { .. } => "AccessDeniedException",
+            Self::Throttled { .. } => "ThrottlingException",
+            Self::MalformedPolicy { .. } => "MalformedPolicyDocumentException",
+            Self::InvalidGrantToken => "InvalidGrantTokenException",
+            Self::DryRun => "DryRunOperationException",
+            Self::Busy { .. }
+            | Self::NoKms
+            | Self::WrongRoot { .. }
+            | Self::Root(_)
+            | Self::Record { .. }
+            | Self::Backup { .. }
+            | Self::Store(_)
+            | Self::Random(_) => "KMSInternalException",
+            #[cfg(feature = "kms-policy")]
+            Self::Audit(_) => "KMSInternalException",
+        }
+    }
+
+    /// The same as CloudTrail has it.
+    #[cfg(feature = "kms-policy")]
+    pub(super) fn audit_code(&self) -> &'static str {
+        match self {
+            Self::AccessDenied { .. } => "AccessDenied",
+            error => error.exception(),
         }
     }
 

@@ -198,6 +198,13 @@ impl Material {
     }
 }
 
+impl MaterialId {
+    #[cfg(feature = "kms-policy")]
+    pub(super) fn as_bytes(&self) -> &[u8; 32] {
+        &self.0
+    }
+}
+
 impl fmt::Display for MaterialId {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&hex(&self.0))
@@ -359,7 +366,7 @@ impl KeyRecord {
         }
     }
 
-    fn unsupported(&self, operation: Operation, reason: &'static str) -> KmsError {
+    pub(super) fn unsupported(&self, operation: Operation, reason: &'static str) -> KmsError {
         KmsError::Unsupported {
             key: self.arn.clone(),
             operation,

@@ -77,6 +77,9 @@ mod vault;
 #[cfg(feature = "aws-lc-rs")]
 #[cfg_attr(docsrs, doc(cfg(feature = "aws-lc-rs")))]
 pub use crate::crypto::{WrappingAlgorithm, WrappingKeySpec};
+#[cfg(feature = "kms-policy")]
+#[cfg_attr(docsrs, doc(cfg(feature = "kms-policy")))]
+pub use access::{Caller, CreateGrant, CreatedGrant, Grant, GrantOperation, Quotas, policy};
 pub use access::{InvalidPrincipal, Principal, PrincipalKind};
 pub use error::{KmsError, KmsResult, RecordProblem};
 pub use key::{

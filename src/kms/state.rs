@@ -112,6 +112,34 @@ operations! {
     UpdateKeyDescription: "Changes a key's description.",
 }
 
+#[cfg(feature = "kms-policy")]
+impl Operation {
+    /// Whether it leaves the keys as they are: what CloudTrail calls read-only.
+    pub(super) fn is_read_only(self) -> bool {
+        matches!(
+            self,
+            Self::Decrypt
+                | Self::DescribeKey
+                | Self::Encrypt
+                | Self::ExportStore
+                | Self::GenerateDataKey
+                | Self::GenerateDataKeyWithoutPlaintext
+                | Self::GenerateRandom
+                | Self::GetKeyPolicy
+                | Self::GetKeyRotationStatus
+                | Self::GetParametersForImport
+                | Self::ListAliases
+                | Self::ListGrants
+                | Self::ListKeyPolicies
+                | Self::ListKeyRotations
+                | Self::ListKeys
+                | Self::ListResourceTags
+                | Self::ListRetirableGrants
+                | Self::ReEncrypt
+        )
+    }
+}
+
 impl fmt::Display for Operation {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(self.name())

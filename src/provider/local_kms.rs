@@ -74,7 +74,10 @@ impl LocalKmsProvider {
         operation: Operation,
         mut request: WrapDataKey<'_>,
     ) -> Result<EncryptedDataKey, KmsError> {
-        let call = self.kms.call(operation, &self.key).with_context(request.context());
+        let call = self
+            .kms
+            .call(operation, &self.key)
+            .with_context(request.context());
         let (bytes, data_key) = (request.context_bytes(), request.data_key());
         let (key, sealed) = self
             .kms
@@ -111,8 +114,15 @@ impl LocalKmsProvider {
                 return Err(error(ProviderErrorKind::NotConfigured));
             }
         }
-        let call = self.kms.call(Operation::Decrypt, sealed.key_id).with_context(request.context());
-        let opened = self.kms.inner().open(call, &sealed, request.context_bytes()).await;
+        let call = self
+            .kms
+            .call(Operation::Decrypt, sealed.key_id)
+            .with_context(request.context());
+        let opened = self
+            .kms
+            .inner()
+            .open(call, &sealed, request.context_bytes())
+            .await;
         let (_, opened) = opened.map_err(|error| self.error(operation, &named, error))?;
         Ok((opened.value, named, opened.version))
     }
@@ -125,6 +135,10 @@ fn kind(error: &KmsError) -> ProviderErrorKind {
         KmsError::Disabled { .. }
         | KmsError::InvalidState { .. }
         | KmsError::VersionCutOff { .. } => ProviderErrorKind::KeyDisabled,
+        KmsError::AccessDenied { .. } => ProviderErrorKind::AccessDenied,
+        KmsError::Throttled { retry_after } => ProviderErrorKind::Throttled {
+            retry_after: Some(*retry_after),
+        },
         KmsError::InvalidCiphertext => ProviderErrorKind::InvalidCiphertext,
         KmsError::Random(_) => ProviderErrorKind::Random,
         error if error.is_retryable() => ProviderErrorKind::Unavailable,

@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use super::Principal;
 use super::policy::IdentityPolicy;
+use crate::kms::audit::AuditId;
 
 /// The most grant tokens that a call may have.
 pub(in crate::kms) const MAX_GRANT_TOKENS: usize = 10;
@@ -24,7 +25,7 @@ pub struct Caller {
     pub(in crate::kms) via_service: Option<String>,
     pub(in crate::kms) source_ip: Option<String>,
     pub(in crate::kms) user_agent: Option<String>,
-    pub(in crate::kms) request_id: Option<String>,
+    pub(in crate::kms) request_id: Option<AuditId>,
     pub(in crate::kms) dry_run: bool,
 }
 
@@ -78,8 +79,8 @@ impl Caller {
     }
 
     /// The request's id in the audit trail. Without one, each call has its own.
-    pub fn request_id(mut self, id: impl Into<String>) -> Self {
-        self.request_id = Some(id.into());
+    pub fn request_id(mut self, id: AuditId) -> Self {
+        self.request_id = Some(id);
         self
     }
 

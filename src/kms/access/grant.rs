@@ -90,10 +90,7 @@ pub struct CreateGrant {
 
 impl CreateGrant {
     /// Lets a principal do these operations: at least one.
-    pub fn new(
-        grantee: Principal,
-        operations: impl IntoIterator<Item = GrantOperation>,
-    ) -> Self {
+    pub fn new(grantee: Principal, operations: impl IntoIterator<Item = GrantOperation>) -> Self {
         let mut operations: Vec<_> = operations.into_iter().collect();
         operations.sort_unstable();
         operations.dedup();
@@ -277,7 +274,12 @@ impl GrantRecord {
                 .any(|narrower| contains(narrower, pairs)),
             None => true,
         };
-        equals && subset && child.operations.iter().all(|op| self.operations.contains(op))
+        equals
+            && subset
+            && child
+                .operations
+                .iter()
+                .all(|op| self.operations.contains(op))
     }
 
     pub(in crate::kms) fn shown(&self, key_arn: &str) -> Grant {
@@ -308,7 +310,9 @@ pub(in crate::kms) fn token_of(key_id: &str, grant_id: &str) -> String {
 pub(in crate::kms) fn parse_token(token: &str) -> KmsResult<(String, String)> {
     let named = || {
         // A token has 136 characters.
-        let bytes = STANDARD.decode(token.get(..).filter(|t| t.len() <= 200)?).ok()?;
+        let bytes = STANDARD
+            .decode(token.get(..).filter(|t| t.len() <= 200)?)
+            .ok()?;
         let text = String::from_utf8(bytes).ok()?;
         let (key, grant) = text.split_once(':')?;
         let is_hex = |byte: u8| matches!(byte, b'0'..=b'9' | b'a'..=b'f');
@@ -384,7 +388,14 @@ mod tests {
         let token = token_of(key, &id);
         assert_eq!(parse_token(&token).unwrap(), (key.to_owned(), id.clone()));
         let long = "A".repeat(201);
-        for wrong in ["", "x", &token[1..], &token_of(key, "x"), &token_of("x", &id), &long] {
+        for wrong in [
+            "",
+            "x",
+            &token[1..],
+            &token_of(key, "x"),
+            &token_of("x", &id),
+            &long,
+        ] {
             assert!(parse_token(wrong).is_err(), "{wrong}");
         }
     }
@@ -393,7 +404,11 @@ mod tests {
     fn what_no_grant_can_be() {
         let context = EncryptionContext::from([("a", "1")]);
         let nine = EncryptionContext::from_iter((0..9).map(|n| (n.to_string(), "x")));
-        grant(&[Decrypt]).context_subset(&context).name("a/b:c_d-e").check().unwrap();
+        grant(&[Decrypt])
+            .context_subset(&context)
+            .name("a/b:c_d-e")
+            .check()
+            .unwrap();
         for wrong in [
             grant(&[]),
             grant(&[Decrypt]).name(""),

@@ -3,15 +3,31 @@
 #[cfg(feature = "kms-policy")]
 mod caller;
 #[cfg(feature = "kms-policy")]
+mod grant;
+#[cfg(feature = "kms-policy")]
 pub mod policy;
 mod principal;
+#[cfg(feature = "kms-policy")]
+mod quota;
 mod record;
 
 #[cfg(feature = "kms-policy")]
 pub use caller::Caller;
+#[cfg(feature = "kms-policy")]
+pub(in crate::kms) use caller::MAX_GRANT_TOKENS;
+#[cfg(feature = "kms-policy")]
+pub use grant::{CreateGrant, CreatedGrant, Grant, GrantOperation};
+#[cfg(feature = "kms-policy")]
+pub(in crate::kms) use grant::{parse_token, token_of};
 pub(in crate::kms) use principal::is_account;
 pub use principal::{InvalidPrincipal, Principal, PrincipalKind};
-pub(in crate::kms) use record::{AccessRecord, GrantRecord};
+#[cfg(feature = "kms-policy")]
+pub(in crate::kms) use quota::Buckets;
+#[cfg(feature = "kms-policy")]
+pub use quota::Quotas;
+pub(in crate::kms) use record::AccessRecord;
+#[cfg(feature = "kms-policy")]
+pub(in crate::kms) use record::GrantRecord;
 
 /// Nobody but the root makes calls.
 #[cfg(not(feature = "kms-policy"))]

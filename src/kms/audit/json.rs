@@ -10,8 +10,9 @@ use std::time::SystemTime;
 
 use serde::ser::{Serialize, SerializeMap, SerializeSeq, Serializer};
 
-use super::event::{AuditEvent, AuditEventKind, Parameter, Parameters};
+use super::event::{AuditEvent, AuditEventKind};
 use crate::kms::access::{Principal, PrincipalKind};
+use crate::kms::parameter::{Parameter, Parameters};
 
 /// The version of CloudTrail's record format that AWS KMS writes.
 const EVENT_VERSION: &str = "1.11";

@@ -10,7 +10,8 @@ mod id;
 mod json;
 mod sink;
 
-pub use event::{AuditEvent, AuditEventKind, Parameter, Parameters};
+pub use crate::kms::parameter::{Parameter, Parameters};
+pub use event::{AuditEvent, AuditEventKind};
 pub use id::AuditId;
 pub(crate) use id::AuditIds;
 #[cfg(feature = "tracing")]

@@ -47,7 +47,9 @@ impl LocalKms {
     /// store's errors.
     pub async fn create_alias(&self, alias: &str, key: &str) -> KmsResult<()> {
         let details = [("aliasName", Parameter::Text(alias))];
-        let call = self.call(Operation::CreateAlias, key).with_details(&details);
+        let call = self
+            .call(Operation::CreateAlias, key)
+            .with_details(&details);
         let create = async {
             alias::check(alias)?;
             self.0.authorise_alias(&call, alias)?;
@@ -64,7 +66,9 @@ impl LocalKms {
     /// [`create_alias`](Self::create_alias).
     pub async fn update_alias(&self, alias: &str, key: &str) -> KmsResult<()> {
         let details = [("aliasName", Parameter::Text(alias))];
-        let call = self.call(Operation::UpdateAlias, key).with_details(&details);
+        let call = self
+            .call(Operation::UpdateAlias, key)
+            .with_details(&details);
         let update = async {
             alias::check(alias)?;
             self.0.authorise_alias(&call, alias)?;
@@ -85,7 +89,9 @@ impl LocalKms {
     /// [`KmsError::NotFound`], [`KmsError::InvalidAlias`]; the store's errors.
     pub async fn delete_alias(&self, alias: &str) -> KmsResult<()> {
         let details = [("aliasName", Parameter::Text(alias))];
-        let call = self.call(Operation::DeleteAlias, alias).with_details(&details);
+        let call = self
+            .call(Operation::DeleteAlias, alias)
+            .with_details(&details);
         let delete = async {
             alias::check(alias)?;
             self.0.authorise_alias(&call, alias)?;
@@ -185,7 +191,9 @@ impl Inner {
     /// the alias. A missing one is for others to tell.
     async fn authorise_target(&self, call: &Call<'_>, alias: &str) -> KmsResult<()> {
         let loaded = self.load_alias_afresh(alias).await?;
-        let target = loaded.as_deref().and_then(|alias| alias.record.target.as_deref());
+        let target = loaded
+            .as_deref()
+            .and_then(|alias| alias.record.target.as_deref());
         let key = match target {
             Some(id) => self.load_afresh(id).await,
             None => return Ok(()),

@@ -5,13 +5,19 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize};
 use std::time::Duration;
 
+#[cfg(feature = "kms-policy")]
+use super::authorise::Access;
 use super::shelf::Shelf;
 use super::{Inner, LocalKms};
 use crate::client::blocking;
 use crate::clock::{Clock, SystemClock};
 use crate::crypto::{CryptoBackend, SecretBytes};
 use crate::kms::access::is_account;
+#[cfg(feature = "kms-policy")]
+use crate::kms::access::{Buckets, Quotas};
 use crate::kms::alias::Names;
+#[cfg(feature = "kms-policy")]
+use crate::kms::audit::{AuditIds, AuditSettings};
 use crate::kms::error::{KmsError, KmsResult};
 use crate::kms::store::{BlobStore, MemoryStore};
 use crate::kms::vault::{Creation, RootKey, Vault};
@@ -28,6 +34,10 @@ pub struct LocalKmsBuilder {
     root: RootKey,
     account: Option<String>,
     region: Option<String>,
+    #[cfg(feature = "kms-policy")]
+    quotas: Option<Quotas>,
+    #[cfg(feature = "kms-policy")]
+    audit: Option<AuditSettings>,
     create: bool,
     backend: CryptoBackend,
     clock: Arc<dyn Clock>,
@@ -42,6 +52,10 @@ impl LocalKmsBuilder {
             root,
             account: None,
             region: None,
+            #[cfg(feature = "kms-policy")]
+            quotas: None,
+            #[cfg(feature = "kms-policy")]
+            audit: None,
             create: true,
             backend: CryptoBackend::default(),
             clock: Arc::new(SystemClock),
@@ -75,6 +89,24 @@ impl LocalKmsBuilder {
     /// [`account`](Self::account) is given.
     pub fn region(mut self, region: impl Into<String>) -> Self {
         self.region = Some(region.into());
+        self
+    }
+
+    /// Limits how many calls an account may make each second; over it they are
+    /// [`KmsError::Throttled`]. Off by default.
+    #[cfg(feature = "kms-policy")]
+    #[cfg_attr(docsrs, doc(cfg(feature = "kms-policy")))]
+    pub fn quotas(mut self, quotas: Quotas) -> Self {
+        self.quotas = Some(quotas);
+        self
+    }
+
+    /// Records each call, allowed or refused, and what the KMS does by itself.
+    /// Off by default.
+    #[cfg(feature = "kms-policy")]
+    #[cfg_attr(docsrs, doc(cfg(feature = "kms-policy")))]
+    pub fn audit(mut self, audit: AuditSettings) -> Self {
+        self.audit = Some(audit);
         self
     }
 
@@ -124,8 +156,18 @@ impl LocalKmsBuilder {
         };
         let vault = Vault::open(self.store, self.root, self.backend.clone(), creation).await?;
         let names = Names::new(self.account.as_deref(), self.region.as_deref());
+        #[cfg(feature = "kms-policy")]
+        let access = Access::new(
+            &names.account,
+            self.quotas
+                .map(|quotas| Buckets::new(quotas, self.clock.clone())),
+            self.audit,
+            AuditIds::new(&**self.backend.random())?,
+        )?;
         let inner = Inner {
             names,
+            #[cfg(feature = "kms-policy")]
+            access,
             vault,
             backend: self.backend,
             clock: self.clock,

@@ -71,6 +71,24 @@ impl CreateKey {
         self.is_external = true;
         self
     }
+
+    /// The key's policy, in AWS's JSON, of at most 32 KiB. It must let whoever
+    /// calls change it again.
+    #[cfg(feature = "kms-policy")]
+    #[cfg_attr(docsrs, doc(cfg(feature = "kms-policy")))]
+    pub fn policy(mut self, policy: impl Into<String>) -> Self {
+        self.policy = Some(policy.into());
+        self
+    }
+
+    /// Takes the [`policy`](Self::policy) without looking whether whoever calls
+    /// could change it again (AWS KMS: `BypassPolicyLockoutSafetyCheck`).
+    #[cfg(feature = "kms-policy")]
+    #[cfg_attr(docsrs, doc(cfg(feature = "kms-policy")))]
+    pub fn bypass_lockout_check(mut self, bypass: bool) -> Self {
+        self.bypass_lockout_check = bypass;
+        self
+    }
 }
 
 impl LocalKms {
@@ -83,7 +101,11 @@ impl LocalKms {
     /// error says that this is uncertain.
     pub async fn create_key(&self, request: CreateKey) -> KmsResult<Keyring> {
         let tags = as_pairs(&request.tags);
-        let origin = if request.is_external { "EXTERNAL" } else { "AWS_KMS" };
+        let origin = if request.is_external {
+            "EXTERNAL"
+        } else {
+            "AWS_KMS"
+        };
         let details = [
             ("description", Parameter::Text(&request.description)),
             ("origin", Parameter::Text(origin)),
@@ -94,7 +116,9 @@ impl LocalKms {
             self.0.enter(&call)?;
             self.0.authorise_keyless(&call)?;
             if !tags.is_empty() {
-                let tag = self.call(Operation::TagResource, "").with_details(&details[2..]);
+                let tag = self
+                    .call(Operation::TagResource, "")
+                    .with_details(&details[2..]);
                 self.0.authorise_keyless(&tag)?;
             }
             if let Some(alias) = &request.alias {
@@ -115,9 +139,9 @@ impl LocalKms {
                 ];
                 (key, metadata)
             });
-            let response = created.as_ref().map(|(_, metadata)| {
-                ("keyMetadata", Parameter::Group(metadata))
-            });
+            let response = created
+                .as_ref()
+                .map(|(_, metadata)| ("keyMetadata", Parameter::Group(metadata)));
             let key = created.as_ref().map(|(key, _)| key.arn.as_str());
             self.0.note(
                 &call,
@@ -169,7 +193,9 @@ impl LocalKms {
             return Ok(target.clone());
         }
         let call = self.call(Operation::CreateKey, "");
-        self.0.pass_root(call, self.0.make_named_key(name, owner)).await
+        self.0
+            .pass_root(call, self.0.make_named_key(name, owner))
+            .await
     }
 }
 

@@ -7,8 +7,8 @@ use super::{Call, Inner, Loaded, LocalKms, Used};
 use crate::context::EncryptionContext;
 use crate::crypto::{Entropy, SecretBytes};
 use crate::kms::error::{KmsError, KmsResult};
-use crate::kms::seal::{self, Purpose, SealError, Sealed};
 use crate::kms::parameter::Parameter;
+use crate::kms::seal::{self, Purpose, SealError, Sealed};
 use crate::kms::state::Operation;
 
 /// The most bytes that [`encrypt`](LocalKms::encrypt) takes.
@@ -130,7 +130,9 @@ impl LocalKms {
     ) -> KmsResult<DecryptedBlob> {
         let details = [("keyId", Parameter::Text(key.unwrap_or_default()))];
         let call = self.call(Operation::Decrypt, key.unwrap_or_default());
-        let call = call.with_context(context).with_details(&details[..usize::from(key.is_some())]);
+        let call = call
+            .with_context(context)
+            .with_details(&details[..usize::from(key.is_some())]);
         let (loaded, used) = self.open(call, blob, key, context).await?;
         Ok(DecryptedBlob {
             plaintext: used.value,
@@ -171,9 +173,18 @@ impl LocalKms {
         if self.0.takes_note() {
             let details = [
                 ("destinationKeyId", Parameter::Text(destination_key)),
-                ("sourceEncryptionContext", Parameter::Context(source_context)),
-                ("destinationEncryptionContext", Parameter::Context(destination_context)),
-                ("sourceKeyId", Parameter::Text(source_key.unwrap_or_default())),
+                (
+                    "sourceEncryptionContext",
+                    Parameter::Context(source_context),
+                ),
+                (
+                    "destinationEncryptionContext",
+                    Parameter::Context(destination_context),
+                ),
+                (
+                    "sourceKeyId",
+                    Parameter::Text(source_key.unwrap_or_default()),
+                ),
             ];
             let details = &details[..3 + usize::from(source_key.is_some())];
             let keys: Vec<&str> = [&source_arn, &destination_arn]
@@ -227,7 +238,9 @@ impl LocalKms {
     /// [`KmsError::InvalidArgument`]; [`KmsError::Random`].
     pub fn generate_random(&self, length: usize) -> KmsResult<SecretBytes> {
         let details = [("numberOfBytes", Parameter::Number(length as u64))];
-        let call = self.call(Operation::GenerateRandom, "").with_details(&details);
+        let call = self
+            .call(Operation::GenerateRandom, "")
+            .with_details(&details);
         let entered = self.0.enter(&call);
         let allowed = entered.and_then(|()| self.0.authorise_keyless(&call));
         let length = allowed.and_then(|()| check_length("a random answer", length));
@@ -255,7 +268,10 @@ impl LocalKms {
                 DataKeySpec::Bytes(length) => ("numberOfBytes", Parameter::Number(length as u64)),
             },
         ];
-        let call = self.call(operation, key).with_context(context).with_details(&details);
+        let call = self
+            .call(operation, key)
+            .with_context(context)
+            .with_details(&details);
         let drawn = spec.length().and_then(|length| {
             let mut entropy = self.entropy(length + SALT_LENGTH)?;
             let mut plaintext = SecretBytes::zeroed(length);
@@ -322,7 +338,10 @@ impl LocalKms {
             Ok(read) => read,
             Err(error) => return self.0.settle(call, Err(error)).await,
         };
-        let named = Call { key: sealed.key_id, ..call };
+        let named = Call {
+            key: sealed.key_id,
+            ..call
+        };
         self.0.open(named, &sealed, &bytes).await
     }
 }

@@ -210,10 +210,13 @@ impl Inner {
             return result;
         }
         let named = self.named_arn(call.key).await;
-        self.note(&call, Outcome {
-            keys: named.as_deref().as_slice(),
-            ..Outcome::of(&result)
-        })?;
+        self.note(
+            &call,
+            Outcome {
+                keys: named.as_deref().as_slice(),
+                ..Outcome::of(&result)
+            },
+        )?;
         result
     }
 
@@ -315,7 +318,7 @@ impl Inner {
 
     /// The record is read afresh, admitted, changed, and written only if
     /// nobody else has written meanwhile; else all of it again.
-    async fn write_changed<T>(
+    pub(super) async fn write_changed<T>(
         &self,
         call: Call<'_>,
         mut work: impl FnMut(&mut KeyRecord, Timestamp) -> KmsResult<Change<T>>,

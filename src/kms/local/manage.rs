@@ -100,7 +100,9 @@ impl LocalKms {
     /// errors.
     pub async fn update_description(&self, key: &str, description: &str) -> KmsResult<()> {
         let details = [("description", Parameter::Text(description))];
-        let call = self.call(Operation::UpdateKeyDescription, key).with_details(&details);
+        let call = self
+            .call(Operation::UpdateKeyDescription, key)
+            .with_details(&details);
         self.0
             .change_key(call, |record, _| {
                 record.set_description(description.to_owned())?;
@@ -117,7 +119,9 @@ impl LocalKms {
     pub async fn tag(&self, key: &str, tags: &BTreeMap<String, String>) -> KmsResult<()> {
         let pairs = as_pairs(tags);
         let details = [("tags", Parameter::Tags(&pairs))];
-        let call = self.call(Operation::TagResource, key).with_details(&details);
+        let call = self
+            .call(Operation::TagResource, key)
+            .with_details(&details);
         self.0
             .change_key(call, |record, _| {
                 record.add_tags(tags)?;
@@ -132,7 +136,9 @@ impl LocalKms {
     /// As [`update_description`](Self::update_description).
     pub async fn untag(&self, key: &str, tag_keys: &[&str]) -> KmsResult<()> {
         let details = [("tagKeys", Parameter::Texts(tag_keys))];
-        let call = self.call(Operation::UntagResource, key).with_details(&details);
+        let call = self
+            .call(Operation::UntagResource, key)
+            .with_details(&details);
         self.0
             .change_key(call, |record, _| {
                 let before = record.tags.len();
@@ -182,7 +188,9 @@ impl LocalKms {
     pub async fn enable_rotation(&self, key: &str, days: Option<u16>) -> KmsResult<()> {
         let days = days.unwrap_or(DEFAULT_ROTATION_DAYS);
         let details = [("rotationPeriodInDays", Parameter::Number(days.into()))];
-        let call = self.call(Operation::EnableKeyRotation, key).with_details(&details);
+        let call = self
+            .call(Operation::EnableKeyRotation, key)
+            .with_details(&details);
         self.0
             .change_key(call, |record, now| {
                 let before = record.rotation;
@@ -248,7 +256,9 @@ impl LocalKms {
     /// errors.
     pub async fn set_minimum_version(&self, key: &str, minimum: u32) -> KmsResult<()> {
         let details = [("minimumVersion", Parameter::Number(minimum.into()))];
-        let call = self.call(Operation::SetMinimumVersion, key).with_details(&details);
+        let call = self
+            .call(Operation::SetMinimumVersion, key)
+            .with_details(&details);
         self.0
             .change_key(call, |record, _| {
                 let before = record.minimum_version;
@@ -275,7 +285,9 @@ impl LocalKms {
     ) -> KmsResult<ScheduledDeletion> {
         let days = days.unwrap_or(*DELETION_DAYS.end());
         let details = [("pendingWindowInDays", Parameter::Number(days.into()))];
-        let call = self.call(Operation::ScheduleKeyDeletion, key).with_details(&details);
+        let call = self
+            .call(Operation::ScheduleKeyDeletion, key)
+            .with_details(&details);
         let scheduled = self.0.change_key(call, |record, now| {
             let date = record.schedule_deletion(days, now)?;
             let key = (record.id.clone(), record.arn.clone());
@@ -314,7 +326,9 @@ impl LocalKms {
 }
 
 pub(super) fn as_pairs(tags: &BTreeMap<String, String>) -> Vec<(&str, &str)> {
-    tags.iter().map(|(key, value)| (key.as_str(), value.as_str())).collect()
+    tags.iter()
+        .map(|(key, value)| (key.as_str(), value.as_str()))
+        .collect()
 }
 
 fn change_if(changed: bool) -> Change<()> {

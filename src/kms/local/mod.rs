@@ -11,11 +11,17 @@ mod create;
 mod cryptography;
 mod due;
 mod gate;
+#[cfg(feature = "kms-policy")]
+mod grants;
 mod import;
 #[cfg(feature = "aws-lc-rs")]
 mod import_wrapped;
 mod listeners;
 mod manage;
+#[cfg(feature = "kms-policy")]
+mod note;
+#[cfg(feature = "kms-policy")]
+mod policies;
 mod shelf;
 mod store;
 #[cfg(test)]
@@ -31,6 +37,9 @@ use std::task::{Context, Waker};
 use std::time::Duration;
 
 pub use aliases::{Alias, AliasList};
+#[cfg(feature = "kms-policy")]
+use authorise::Access;
+use authorise::Guard;
 pub use builder::LocalKmsBuilder;
 pub use create::CreateKey;
 pub use cryptography::{
@@ -38,7 +47,6 @@ pub use cryptography::{
 };
 pub use due::{DueReport, Scheduler};
 pub(crate) use gate::{Call, Used};
-use authorise::Guard;
 pub use import::{ImportOptions, ImportType};
 #[cfg(feature = "aws-lc-rs")]
 pub use import_wrapped::ImportParameters;
@@ -106,6 +114,8 @@ pub struct LocalKms(Arc<Inner>, Option<Arc<Caller>>);
 
 pub(crate) struct Inner {
     names: Names,
+    #[cfg(feature = "kms-policy")]
+    access: Access,
     vault: Vault,
     backend: CryptoBackend,
     clock: Arc<dyn Clock>,
@@ -213,7 +223,9 @@ fn not_found(key: &str) -> KmsError {
 impl LocalKms {
     /// What tells who this handle acts as from others.
     pub(crate) fn caller_parts(&self) -> Vec<&[u8]> {
-        self.1.as_deref().map_or_else(Vec::new, Caller::identity_parts)
+        self.1
+            .as_deref()
+            .map_or_else(Vec::new, Caller::identity_parts)
     }
 
     pub(crate) fn inner(&self) -> &Arc<Inner> {

@@ -1,7 +1,7 @@
 //! The store as a whole: its keys' keys, and backups.
 
-use super::usage::is_usage;
 use super::LocalKms;
+use super::usage::is_usage;
 use crate::crypto::CryptoBackend;
 use crate::kms::alias::{self, AliasRecord};
 use crate::kms::error::KmsResult;
@@ -45,7 +45,9 @@ impl LocalKms {
     /// As [`change_root`](Self::change_root).
     pub async fn rotate_store_key(&self) -> KmsResult<u64> {
         let call = self.call(Operation::RotateStoreKey, "");
-        self.0.pass_root(call, self.0.vault.rotate_store_key()).await
+        self.0
+            .pass_root(call, self.0.vault.rotate_store_key())
+            .await
     }
 
     /// Seals the records under the newest store key that are not yet: goes on
