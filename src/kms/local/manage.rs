@@ -3,13 +3,13 @@
 use std::collections::BTreeMap;
 use std::time::{Duration, SystemTime};
 
-use super::gate::{Call, Change};
+use super::gate::{Call, Change, Outcome};
 use super::usage::KeyUsage;
 use super::{Inner, LocalKms, key_id, key_name, not_found};
 use crate::kms::alias::{self, KeySpec};
 use crate::kms::error::{KmsError, KmsResult, RecordProblem};
 use crate::kms::key::{BackingKeyCause, DEFAULT_ROTATION_DAYS, DELETION_DAYS, KeyEntry};
-use crate::kms::keyring::{BackingKeyInfo, Keyring};
+use crate::kms::keyring::{BackingKeyInfo, Keyring, RotationStatus};
 use crate::kms::parameter::Parameter;
 use crate::kms::state::Operation;
 use crate::kms::time::Timestamp;
@@ -108,6 +108,17 @@ impl LocalKms {
                 record.set_description(description.to_owned())?;
                 Ok(Change::Write(()))
             })
+            .await
+    }
+
+    /// The tags of a key.
+    ///
+    /// # Errors
+    /// [`KmsError::NotFound`]; the store's errors.
+    pub async fn tags(&self, key: &str) -> KmsResult<BTreeMap<String, String>> {
+        let call = self.call(Operation::ListResourceTags, key);
+        self.0
+            .read_key(call, |record, _, _| record.tags.clone())
             .await
     }
 
@@ -213,6 +224,16 @@ impl LocalKms {
             .await
     }
 
+    /// The automatic rotation of a key, if it has one.
+    ///
+    /// # Errors
+    /// [`KmsError::NotFound`]; the store's errors.
+    pub async fn rotation_status(&self, key: &str) -> KmsResult<Option<RotationStatus>> {
+        let call = self.call(Operation::GetKeyRotationStatus, key);
+        let keyring = self.0.read_key(call, Keyring::new).await?;
+        Ok(keyring.rotation)
+    }
+
     /// Rotates a key now: adds a backing key, which encrypts from now on. All
     /// that was encrypted before still decrypts, and the date of an automatic
     /// rotation stays. For imported material, new material must have been
@@ -288,12 +309,35 @@ impl LocalKms {
         let call = self
             .call(Operation::ScheduleKeyDeletion, key)
             .with_details(&details);
-        let scheduled = self.0.change_key(call, |record, now| {
-            let date = record.schedule_deletion(days, now)?;
-            let key = (record.id.clone(), record.arn.clone());
-            Ok(Change::Write((key, date, now)))
-        });
-        let ((id, key_arn), date, now) = scheduled.await?;
+        let schedule = async {
+            self.0.enter(&call)?;
+            let change = self.0.write_changed(call, |record, now| {
+                let date = record.schedule_deletion(days, now)?;
+                let key = (record.id.clone(), record.arn.clone());
+                Ok(Change::Write((key, date, now)))
+            });
+            change.await
+        };
+        let scheduled: KmsResult<_> = schedule.await;
+        if self.0.takes_note() {
+            let named = self.0.named_arn(key).await;
+            let named = named.as_deref();
+            let response = scheduled.as_ref().ok().map(|((_, arn), date, _)| {
+                [
+                    ("keyId", Parameter::Text(arn)),
+                    ("keyState", Parameter::Text("PendingDeletion")),
+                    ("deletionDate", Parameter::Time((*date).into())),
+                    ("pendingWindowInDays", Parameter::Number(days.into())),
+                ]
+            });
+            let outcome = Outcome {
+                keys: named.as_slice(),
+                response: response.as_ref().map_or(&[], |response| response),
+                ..Outcome::of(&scheduled)
+            };
+            self.0.note(&call, outcome)?;
+        }
+        let ((id, key_arn), date, now) = scheduled?;
         // A usage record that cannot be read must not hide what was done, and
         // is no all-clear.
         let usage = self.0.read_usage(&id).await;
