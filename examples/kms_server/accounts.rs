@@ -10,7 +10,8 @@ use std::time::Duration;
 use waxseal::SecretBytes;
 use waxseal::blocking::wait;
 use waxseal::kms::store::{BlobStore, DirectoryStore, MemoryStore};
-use waxseal::kms::{LocalKms, RootKey};
+use waxseal::kms::audit::{AuditSettings, AuditSink};
+use waxseal::kms::{Keyring, KmsError, LocalKms, Quotas, RootKey};
 
 use crate::args::{Args, StoreArg};
 use crate::clock::ServerClock;
@@ -24,7 +25,7 @@ pub(crate) struct Account {
     /// The same keys without policies and audit trail: for what the server has
     /// to know to answer a request that was allowed, as which of its accounts
     /// has a key, and which no caller has asked.
-    pub(crate) view: LocalKms,
+    view: LocalKms,
     /// Rotations on demand are counted and made one at a time.
     pub(crate) rotating: tokio::sync::Mutex<()>,
 }
@@ -33,12 +34,16 @@ pub(crate) struct Account {
 pub(crate) struct Accounts(BTreeMap<String, Account>);
 
 impl Accounts {
-    pub(crate) fn open(args: &Args, clock: &ServerClock) -> Result<Self, String> {
+    pub(crate) fn open(
+        args: &Args,
+        clock: &ServerClock,
+        audit: Option<&Arc<dyn AuditSink>>,
+    ) -> Result<Self, String> {
         let mut accounts = BTreeMap::new();
         for credential in &args.credentials {
             let id = credential.principal.account();
             if !accounts.contains_key(id) {
-                let account = Account::open(id, args, clock)?;
+                let account = Account::open(id, args, clock, audit)?;
                 accounts.insert(id.to_owned(), account);
             }
         }
@@ -55,7 +60,12 @@ impl Accounts {
 }
 
 impl Account {
-    fn open(id: &str, args: &Args, clock: &ServerClock) -> Result<Self, String> {
+    fn open(
+        id: &str,
+        args: &Args,
+        clock: &ServerClock,
+        audit: Option<&Arc<dyn AuditSink>>,
+    ) -> Result<Self, String> {
         let of = |error: &dyn std::fmt::Display| format!("the account {id}: {error}");
         let (store, root) = match &args.store {
             StoreArg::Memory => {
@@ -82,7 +92,14 @@ impl Account {
                 .region(&args.region)
                 .clock(clock.clone())
         };
-        let kms = wait(build().open()).map_err(|error| of(&error))?;
+        let mut builder = build();
+        if let Some(quota) = args.quota {
+            builder = builder.quotas(Quotas::none().cryptographic(quota));
+        }
+        if let Some(audit) = audit {
+            builder = builder.audit(AuditSettings::new(Arc::clone(audit)));
+        }
+        let kms = wait(builder.open()).map_err(|error| of(&error))?;
         // It must see at once what the other has written.
         let view = build().max_staleness(Duration::ZERO).create(false);
         let view = wait(view.open()).map_err(|error| of(&error))?;
@@ -93,6 +110,37 @@ impl Account {
             rotating: tokio::sync::Mutex::new(()),
         })
     }
+
+    /// Whether there is a key of this id or alias, whoever may see it.
+    pub(crate) async fn has(&self, name: &str) -> bool {
+        let found = self.view.resolve(name).await;
+        // A key's policy may shut the account's own root out.
+        matches!(found, Ok(_) | Err(KmsError::AccessDenied { .. }))
+    }
+
+    /// A key as it is, whoever may see it.
+    pub(crate) async fn look_at(&self, id: &str) -> Option<Keyring> {
+        match self.view.describe_key(id).await {
+            Err(KmsError::AccessDenied { .. }) => {
+                // Each key is in the list: this one is the first after the id
+                // before it.
+                let page = self.view.list_keys(Some(&before(id)?), 1).await.ok()?;
+                page.keyrings.into_iter().find(|keyring| keyring.id == id)
+            }
+            found => found.ok(),
+        }
+    }
+}
+
+/// The UUID that comes before this one.
+fn before(id: &str) -> Option<String> {
+    let digits: String = id.chars().filter(|c| *c != '-').collect();
+    let number = u128::from_str_radix(&digits, 16).ok()?.checked_sub(1)?;
+    let mut before = format!("{number:032x}");
+    for place in [20, 16, 12, 8] {
+        before.insert(place, '-');
+    }
+    Some(before)
 }
 
 fn make_private(folder: &Path) -> io::Result<()> {

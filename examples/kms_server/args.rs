@@ -42,6 +42,10 @@ pub(crate) struct Args {
         required = true,
         value_name = "ACCESS_KEY_ID:SECRET:ACCOUNT[:PRINCIPAL]"
     )]
+    // Parsed apart: an error of the parser's would repeat the secret.
+    given_credentials: Vec<String>,
+
+    #[arg(skip)]
     pub(crate) credentials: Vec<CredentialArg>,
 
     /// A policy of a user's own, in JSON; may be given several times
@@ -74,7 +78,12 @@ pub(crate) struct Args {
 
 impl Args {
     /// What the parts of the command line say of each other.
-    pub(crate) fn check(&self) -> Result<(), String> {
+    pub(crate) fn check(&mut self) -> Result<(), String> {
+        for given in self.given_credentials.drain(..) {
+            let parsed = CredentialArg::parse(&given);
+            let credential = parsed.map_err(|reason| format!("--credential: {reason}"))?;
+            self.credentials.push(credential);
+        }
         if !self.listen.ip().is_loopback() && self.tls_cert.is_none() {
             return Err(format!(
                 "{} is not a loopback address: give --tls-cert and --tls-key",
@@ -116,10 +125,9 @@ pub(crate) enum ClockArg {
 }
 
 /// `ACCESS_KEY_ID:SECRET:ACCOUNT[:PRINCIPAL]`.
-#[derive(Clone)]
 pub(crate) struct CredentialArg {
     pub(crate) access_key_id: String,
-    pub(crate) secret: std::sync::Arc<SecretBytes>,
+    pub(crate) secret: SecretBytes,
     pub(crate) principal: Principal,
 }
 
@@ -142,27 +150,27 @@ impl FromStr for StoreArg {
     }
 }
 
-impl FromStr for CredentialArg {
-    type Err = String;
-
-    fn from_str(text: &str) -> Result<Self, String> {
+impl CredentialArg {
+    /// None of the reasons repeats anything: which part is the secret is not
+    /// sure of what is wrong.
+    fn parse(text: &str) -> Result<Self, &'static str> {
         let parts: Vec<&str> = text.split(':').collect();
-        let (id, secret, account, principal) = match parts.as_slice() {
-            [id, secret, account] => (id, secret, account, Principal::root(account)),
-            [id, secret, account, name] => (id, secret, account, Principal::user(account, name)),
-            _ => return Err("it is not ACCESS_KEY_ID:SECRET:ACCOUNT[:PRINCIPAL]".to_owned()),
+        let (id, secret, principal) = match parts[..] {
+            [id, secret, account] => (id, secret, Principal::root(account)),
+            [id, secret, account, name] => (id, secret, Principal::user(account, name)),
+            _ => return Err("it is ACCESS_KEY_ID:SECRET:ACCOUNT[:PRINCIPAL]"),
         };
-        let _ = account;
         if id.is_empty() || !id.bytes().all(|byte| byte.is_ascii_alphanumeric()) {
-            return Err("an access key id is of letters and digits".to_owned());
+            return Err("an access key id is of letters and digits");
         }
         if secret.is_empty() || !secret.bytes().all(|byte| byte.is_ascii_graphic()) {
-            return Err("a secret is of printable ASCII characters".to_owned());
+            return Err("a secret is of printable ASCII characters");
         }
         Ok(CredentialArg {
-            access_key_id: (*id).to_owned(),
-            secret: std::sync::Arc::new(SecretBytes::copy_from(secret.as_bytes())),
-            principal: principal.map_err(|error| error.to_string())?,
+            access_key_id: id.to_owned(),
+            secret: SecretBytes::copy_from(secret.as_bytes()),
+            principal: principal
+                .map_err(|_| "an account has 12 digits, and a principal is a user's name")?,
         })
     }
 }

@@ -13,7 +13,7 @@ use tokio::sync::Notify;
 use tokio::time::{Instant, sleep_until};
 
 /// Between requests, and before the first.
-const IDLE: Duration = Duration::from_secs(30);
+const IDLE: Duration = Duration::from_secs(60);
 /// From a head's first byte to its last.
 const HEAD: Duration = Duration::from_secs(10);
 /// From a request's head to its answer.

@@ -1,7 +1,7 @@
 //! Connections: how many, how long, how large, and what becomes of each request.
 
 use std::io;
-use std::net::IpAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -14,7 +14,7 @@ use hyper::service::service_fn;
 use hyper::{Request, Response, StatusCode};
 use hyper_util::rt::TokioIo;
 use tokio::io::{AsyncRead, AsyncWrite};
-use tokio::net::TcpListener;
+use tokio::net::{TcpListener, TcpSocket};
 use tokio::sync::{Semaphore, watch};
 use tokio::time::{sleep, timeout};
 use tokio_rustls::TlsAcceptor;
@@ -35,6 +35,8 @@ const HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(10);
 /// At the end, requests may still be answered for so long.
 const GRACE: Duration = Duration::from_secs(5);
 const MAX_CONNECTIONS: usize = 16_384;
+/// Many clients may come at once.
+const BACKLOG: u32 = 4096;
 /// Of the files that a process may have open, these are for others than clients.
 #[cfg(unix)]
 const OTHER_FILES: u64 = 256;
@@ -44,6 +46,19 @@ const MAX_HEAD: usize = 64 * 1024;
 const REQUEST_ID: HeaderName = HeaderName::from_static("x-amzn-requestid");
 
 type Answer = Response<Full<Bytes>>;
+
+/// Binds the address.
+pub(crate) fn listen(address: SocketAddr) -> io::Result<TcpListener> {
+    let socket = match address {
+        SocketAddr::V4(_) => TcpSocket::new_v4(),
+        SocketAddr::V6(_) => TcpSocket::new_v6(),
+    }?;
+    // As the standard library does, so that a restart finds its port free.
+    #[cfg(unix)]
+    socket.set_reuseaddr(true)?;
+    socket.bind(address)?;
+    socket.listen(BACKLOG)
+}
 
 /// Serves until `stop` says so.
 pub(crate) async fn serve(

@@ -10,6 +10,7 @@
 
 mod accounts;
 mod args;
+mod audit;
 mod clock;
 mod connection;
 mod http;
@@ -24,7 +25,6 @@ use std::process::ExitCode;
 use std::sync::Arc;
 
 use clap::Parser as _;
-use tokio::net::TcpListener;
 use tokio::sync::watch;
 
 use crate::args::Args;
@@ -34,7 +34,7 @@ use crate::server::Server;
 const USAGE: u8 = 2;
 
 fn main() -> ExitCode {
-    let args = Args::parse();
+    let mut args = Args::parse();
     if let Err(error) = args.check() {
         eprintln!("error: {error}");
         return ExitCode::from(USAGE);
@@ -61,8 +61,7 @@ fn run(args: &Args) -> Result<(), String> {
         .map_err(|error| format!("no runtime: {error}"))?;
     runtime.block_on(async {
         let signals = ended();
-        let listener = TcpListener::bind(args.listen)
-            .await
+        let listener = http::listen(args.listen)
             .map_err(|error| format!("cannot listen on {}: {error}", args.listen))?;
         let address = listener
             .local_addr()

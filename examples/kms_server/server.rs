@@ -2,6 +2,8 @@
 
 use std::collections::HashMap;
 use std::net::IpAddr;
+use std::path::Path;
+use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
 use aws_credential_types::Credentials;
@@ -9,10 +11,14 @@ use bytes::Bytes;
 use hyper::header::{HeaderMap, HeaderName, USER_AGENT};
 use hyper::{Method, Uri};
 use waxseal::blocking::wait;
-use waxseal::kms::{DueReport, Principal, Scheduler};
+use waxseal::Clock as _;
+use waxseal::kms::audit::{AuditEvent, AuditId, AuditSink};
+use waxseal::kms::policy::IdentityPolicy;
+use waxseal::kms::{self, DueReport, Scheduler};
 
 use crate::accounts::Accounts;
 use crate::args::{Args, ClockArg};
+use crate::audit;
 use crate::clock::ServerClock;
 use crate::operations::{self, Materials, Session};
 use crate::protocol::{ApiError, ApiResult, Request, operation_of};
@@ -24,6 +30,7 @@ const SCHEDULE: Duration = Duration::from_secs(5);
 /// A key may have several things due, one after the other.
 const MAX_ROUNDS: usize = 16;
 const MAX_USER_AGENT: usize = 256;
+const MAX_EVENT_NAME: usize = 64;
 
 /// A request as it came, its body read.
 pub(crate) struct Incoming {
@@ -37,7 +44,8 @@ pub(crate) struct Incoming {
 /// Somebody who may call.
 pub(crate) struct Caller {
     credentials: Credentials,
-    pub(crate) principal: Principal,
+    /// With the principal's policies.
+    caller: kms::Caller,
 }
 
 /// The accounts, and who may call.
@@ -46,6 +54,7 @@ pub(crate) struct Server {
     pub(crate) accounts: Accounts,
     pub(crate) materials: Materials,
     callers: HashMap<String, Caller>,
+    audit: Option<Arc<dyn AuditSink>>,
     clock: ServerClock,
     is_clock_virtual: bool,
 }
@@ -53,15 +62,22 @@ pub(crate) struct Server {
 impl Server {
     pub(crate) fn new(args: &Args) -> Result<Self, String> {
         let clock = ServerClock::default();
-        let accounts = Accounts::open(args, &clock)?;
+        let audit = audit::open(args)?;
+        let accounts = Accounts::open(args, &clock, audit.as_ref())?;
         let mut callers = HashMap::new();
         for given in &args.credentials {
             let id = given.access_key_id.clone();
             let secret = std::str::from_utf8(given.secret.expose()).unwrap_or_default();
             let credentials = Credentials::new(id.clone(), secret, None, None, "command line");
+            let mut caller = kms::Caller::new(given.principal.clone());
+            for policy in &args.identity_policies {
+                if policy.principal == given.principal {
+                    caller = caller.identity_policy(identity_policy(&policy.file)?);
+                }
+            }
             let caller = Caller {
                 credentials,
-                principal: given.principal.clone(),
+                caller,
             };
             callers.insert(id, caller);
         }
@@ -70,6 +86,7 @@ impl Server {
             accounts,
             materials: Materials::default(),
             callers,
+            audit,
             clock,
             is_clock_virtual: args.clock == ClockArg::Virtual,
         })
@@ -101,30 +118,72 @@ impl Server {
 
     /// The answer to a request, and the request's id.
     pub(crate) async fn answer(&self, call: Incoming) -> (String, ApiResult<Vec<u8>>) {
-        let id = request_id();
+        let id = AuditId::from_bytes(random_uuid());
         if self.is_clock_virtual && call.uri.path() == "/clock" {
-            return (id, self.move_clock(&call));
+            return (id.to_string(), self.move_clock(&call));
         }
-        let result = self.perform(&call, &id).await;
-        (id, result)
+        let result = match self.authenticate(&call) {
+            Ok(caller) => {
+                let caller = caller
+                    .caller
+                    .clone()
+                    .source_ip(call.peer.to_string())
+                    .user_agent(user_agent(&call.headers))
+                    .request_id(id);
+                let result = self.perform(&call, &caller).await;
+                result.or_else(|error| Err(self.record_refusal(&call, &caller, error)))
+            }
+            Err(error) => Err(self.record_stranger(&call, id, error)),
+        };
+        (id.to_string(), result)
     }
 
-    async fn perform(&self, call: &Incoming, id: &str) -> ApiResult<Vec<u8>> {
-        let caller = self.authenticate(call)?;
-        let target = call.headers.get(TARGET);
-        let target = target.and_then(|target| target.to_str().ok());
-        let operation = operation_of(target.unwrap_or_default())?;
+    async fn perform(&self, call: &Incoming, caller: &kms::Caller) -> ApiResult<Vec<u8>> {
+        let operation = operation_of(target(&call.headers))?;
         let body = call.body.as_ref().map_err(Clone::clone)?;
         let request = Request::decode(operation, body)?;
         let session = Session {
             server: self,
-            principal: &caller.principal,
-            request_id: id,
-            source_ip: call.peer,
-            user_agent: user_agent(&call.headers),
-            operation,
+            caller,
+            operation: request.operation,
         };
         operations::perform(&session, &request.fields).await
+    }
+
+    /// Puts a refusal of the server's own into the trail of the caller's
+    /// account. The KMS records those that are its own.
+    fn record_refusal(&self, call: &Incoming, caller: &kms::Caller, error: ApiError) -> ApiError {
+        let account = self.accounts.get(caller.principal().account());
+        let Some(account) = account.filter(|_| !error.is_recorded) else {
+            return error;
+        };
+        let message = error.message.as_deref().unwrap_or_default();
+        let kms = account.kms.acting_as(caller.clone());
+        let name = event_name(&call.headers);
+        match kms.record_refusal(&name, error.code, message) {
+            Ok(()) => error,
+            Err(failed) => unrecorded(&failed),
+        }
+    }
+
+    /// The same of a request of which it is not known who has sent it.
+    fn record_stranger(&self, call: &Incoming, id: AuditId, error: ApiError) -> ApiError {
+        let Some(audit) = &self.audit else {
+            return error;
+        };
+        let name = event_name(&call.headers);
+        let message = error.message.as_deref().unwrap_or_default();
+        let (address, agent) = (call.peer.to_string(), user_agent(&call.headers));
+        let event = AuditEvent::new(&name, self.clock.now(), AuditId::from_bytes(random_uuid()))
+            .with_region(&self.region)
+            .with_source_ip(&address)
+            .with_user_agent(&agent)
+            .with_request_id(id)
+            .with_error(error.code, &message);
+        match audit.record(&event) {
+            Ok(()) => error,
+            Err(failed) => unrecorded(&failed),
+        }
     }
 
     fn authenticate(&self, call: &Incoming) -> ApiResult<&Caller> {
@@ -187,7 +246,7 @@ impl Server {
             }
             Ok(())
         })?;
-        let now = operations::seconds(waxseal::Clock::now(&self.clock));
+        let now = operations::seconds(self.clock.now());
         Ok(serde_json::json!({ "now": now }).to_string().into_bytes())
     }
 }
@@ -210,21 +269,40 @@ fn user_agent(headers: &HeaderMap) -> String {
         .collect()
 }
 
+fn target(headers: &HeaderMap) -> &str {
+    let target = headers.get(TARGET);
+    target
+        .and_then(|target| target.to_str().ok())
+        .unwrap_or_default()
+}
+
+/// What was asked for, also where there is no such thing.
+fn event_name(headers: &HeaderMap) -> String {
+    let target = target(headers);
+    let name = target.strip_prefix("TrentService.").unwrap_or(target);
+    match name.is_empty() {
+        true => "Unknown".to_owned(),
+        false => name.chars().take(MAX_EVENT_NAME).collect(),
+    }
+}
+
+/// Nothing is answered that the trail does not have.
+fn unrecorded(failed: &dyn std::fmt::Display) -> ApiError {
+    eprintln!("the audit trail cannot be written: {failed}");
+    ApiError::bare("KMSInternalException")
+}
+
+fn identity_policy(file: &Path) -> Result<IdentityPolicy, String> {
+    let text = std::fs::read_to_string(file).map_err(|error| format!("{}: {error}", file.display()))?;
+    IdentityPolicy::parse(&text).map_err(|error| format!("{}: {error}", file.display()))
+}
+
 /// A UUID, version 4.
-fn request_id() -> String {
-    let mut bytes = [0_u8; 16];
+fn random_uuid() -> [u8; 16] {
+    let mut bytes = [0; 16];
     // Without randomness there is no KMS either; an id of zeros tells enough.
     let _ = getrandom::fill(&mut bytes);
     bytes[6] = (bytes[6] & 0x0f) | 0x40;
     bytes[8] = (bytes[8] & 0x3f) | 0x80;
-    let mut id = String::with_capacity(36);
-    for (place, byte) in bytes.iter().enumerate() {
-        if matches!(place, 4 | 6 | 8 | 10) {
-            id.push('-');
-        }
-        for digit in [byte >> 4, byte & 0x0f] {
-            id.push(char::from_digit(u32::from(digit), 16).unwrap_or('0'));
-        }
-    }
-    id
+    bytes
 }

@@ -7,6 +7,7 @@ use crate::tape::{Cuts, Pair, Text, write};
 use crate::vectors::{cases, recipe};
 
 mod kms;
+mod requests;
 
 /// Longer messages are left out: an input in the corpus sets how long all may
 /// become.
@@ -15,7 +16,7 @@ const LONGEST: usize = 3000;
 /// The numbers that edits have, one recipe after the other.
 const NUMBERS: [u32; 8] = [1, 0, 2, 0xffff_ffff, 5, 300, 3, 20];
 
-pub const TARGETS: [&str; 8] = [
+pub const TARGETS: [&str; 9] = [
     "header",
     "message",
     "stream",
@@ -24,6 +25,7 @@ pub const TARGETS: [&str; 8] = [
     "kms_store",
     "kms_record",
     "kms_backup",
+    "kms_server_request",
 ];
 
 /// The inputs of a target; `None` for a name that is none.
@@ -62,6 +64,7 @@ pub fn of_target(target: &str) -> Option<Vec<Vec<u8>>> {
         "kms_store" => kms::stores(),
         "kms_record" => kms::records(),
         "kms_backup" => kms::backups(),
+        "kms_server_request" => requests::all(),
         _ => return None,
     })
 }

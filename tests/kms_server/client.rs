@@ -53,7 +53,7 @@ pub(crate) struct Request {
     pub(crate) signed: Vec<String>,
     pub(crate) scope: [String; 4],
     pub(crate) id: String,
-    secret: String,
+    pub(crate) secret: String,
 }
 
 impl Client {

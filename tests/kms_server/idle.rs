@@ -2,11 +2,14 @@
 
 use std::io::Write as _;
 use std::net::TcpStream;
+use std::time::{Duration, Instant};
 
 use crate::client::{connect, read_answer};
 use crate::server::{ROOT, Server};
 
 const CONNECTIONS: usize = 10_000;
+/// So long the server lets a connection be idle, and a bit less.
+const IDLE: Duration = Duration::from_secs(50);
 /// What this test has open besides.
 const OTHER_FILES: u64 = 100;
 
@@ -24,26 +27,29 @@ fn ten_thousand_idle_connections() {
         _ => CONNECTIONS,
     };
     let server = Server::start();
-    let client = server.client(ROOT);
-    let mut first = connect(server.address);
-    let request = client.request("ListKeys", "{}").sign().bytes();
-    let mut idle: Vec<TcpStream> = Vec::with_capacity(count);
+    let request = server.client(ROOT).request("ListKeys", "{}").sign().bytes();
+    let mut idle: Vec<(Instant, TcpStream)> = Vec::with_capacity(count);
     for number in 0..count {
-        idle.push(connect(server.address));
+        idle.push((Instant::now(), connect(server.address)));
         if number % 1000 == 0 {
             server.goes_on();
         }
     }
     server.goes_on();
-    // The connections themselves are of use, too.
-    for stream in [&mut first]
-        .into_iter()
-        .chain(idle.iter_mut().rev().step_by(count / 10))
-    {
-        stream.write_all(&request).unwrap();
-        let answer = read_answer(stream).expect("an idle connection is served");
-        assert_eq!(answer.status, 200, "{}", answer.body);
+    // The connections themselves are of use, too: those that were not closed
+    // for having been idle for too long, on a machine that is slow.
+    let mut served = 0;
+    for (since, stream) in idle.iter_mut().rev().step_by(count / 10) {
+        if stream.write_all(&request).is_ok()
+            && let Some(answer) = read_answer(stream)
+        {
+            assert_eq!(answer.status, 200, "{}", answer.body);
+            served += 1;
+        } else {
+            assert!(since.elapsed() > IDLE, "a connection is closed too soon");
+        }
     }
+    assert!(served > 0);
     drop(idle);
     server.goes_on();
 }

@@ -1,6 +1,6 @@
 //! What a request may hold, by AWS's model: the example's own decoding.
 
-#[allow(dead_code)]
+#[allow(dead_code, unused_imports)]
 #[path = "../../examples/kms_server/protocol/mod.rs"]
 mod protocol;
 
@@ -37,7 +37,7 @@ fn values_out_of_bounds() {
         (DescribeKey, &tokens, "at 'grantTokens'"),
         (ListKeys, r#"{"Limit":0}"#, "Value '0' at 'limit' failed to satisfy constraint: Member must have value greater than or equal to 1"),
         (ListKeys, r#"{"Limit":1001}"#, "less than or equal to 1000"),
-        (ListKeys, r#"{"Limit":99999999999999999999}"#, "'limit'"),
+        (ListKeys, r#"{"Limit":18446744073709551615}"#, "'limit'"),
         (ListKeys, r#"{"Marker":"\u0001"}"#, "regular expression"),
         (GenerateDataKey, r#"{"KeyId":"k","KeySpec":"AES_512"}"#, "enum value set: [AES_256, AES_128]"),
         (Encrypt, &format!(r#"{{"KeyId":"k","Plaintext":"{}"}}"#, &long[..long.len() / 4 * 4]), "Value at 'plaintext'"),
@@ -63,6 +63,7 @@ fn values_of_another_type() {
         (DescribeKey, r#"{"KeyId":"k","GrantTokens":[null]}"#),
         (ListKeys, r#"{"Limit":"5"}"#),
         (ListKeys, r#"{"Limit":1.5}"#),
+        (ListKeys, r#"{"Limit":99999999999999999999}"#),
         (Encrypt, r#"{"KeyId":"k","Plaintext":"a"}"#),
         (Encrypt, r#"{"KeyId":"k","Plaintext":"YQ=="  ,"DryRun":"true"}"#),
         (Encrypt, r#"{"KeyId":"k","Plaintext":"YQ==","EncryptionContext":{"a":1}}"#),

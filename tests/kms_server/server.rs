@@ -12,7 +12,7 @@ use crate::client::{Client, Credential};
 use crate::example::example;
 
 /// Bounds every wait of these tests.
-pub(crate) const PATIENCE: Duration = Duration::from_secs(60);
+pub(crate) const PATIENCE: Duration = Duration::from_secs(120);
 
 pub(crate) const ROOT: Credential = Credential {
     id: "AKIAROOT",

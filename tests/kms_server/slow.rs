@@ -77,14 +77,22 @@ fn a_slow_body() {
 #[test]
 fn a_silent_connection() {
     let server = Server::start();
-    let mut stream = connect(server.address);
-    assert!(is_closed_within(&mut stream, PATIENCE));
+    let silent = || {
+        let mut stream = connect(server.address);
+        assert!(is_closed_within(&mut stream, PATIENCE));
+    };
     // Also after a request.
-    let mut stream = connect(server.address);
-    let request = server.client(ROOT).request("ListKeys", "{}").sign();
-    stream.write_all(&request.bytes()).unwrap();
-    assert_eq!(read_answer(&mut stream).unwrap().status, 200);
-    assert!(is_closed_within(&mut stream, PATIENCE));
+    let silent_after_one = || {
+        let mut stream = connect(server.address);
+        let request = server.client(ROOT).request("ListKeys", "{}").sign();
+        stream.write_all(&request.bytes()).unwrap();
+        assert_eq!(read_answer(&mut stream).unwrap().status, 200);
+        assert!(is_closed_within(&mut stream, PATIENCE));
+    };
+    thread::scope(|scope| {
+        scope.spawn(silent);
+        scope.spawn(silent_after_one);
+    });
     server.goes_on();
 }
 

@@ -37,7 +37,8 @@ impl Materials {
         if let Some(id) = known().get(&wanted) {
             return Some(id.clone());
         }
-        let keyring = account.view.describe_key(arn).await.ok()?;
+        let id = arn.rsplit('/').next().unwrap_or_default();
+        let keyring = account.look_at(id).await?;
         let mut infos = keyring.backing_keys.into_iter();
         let id = infos.find(|info| info.version == version)?.material_id;
         known().put(wanted, id.clone());
@@ -49,7 +50,7 @@ pub(super) async fn encrypt(session: &Session<'_>, fields: &Fields) -> ApiResult
     check_algorithm(fields, "EncryptionAlgorithm")?;
     let plaintext = fields.need_blob("Plaintext")?;
     let context = context(fields, "EncryptionContext");
-    let key = session.key(fields, By::IdOrAlias)?;
+    let key = session.key(fields, By::IdOrAlias).await?;
     let kms = key.kms(session, fields);
     let encrypted = kms.encrypt(&key.name, plaintext.expose(), &context).await;
     let encrypted = encrypted.map_err(|error| key.refusal(error))?;
@@ -91,7 +92,7 @@ pub(super) async fn re_encrypt(session: &Session<'_>, fields: &Fields) -> ApiRes
     let source_context = context(fields, "SourceEncryptionContext");
     let destination_context = context(fields, "DestinationEncryptionContext");
     let source = source(session, fields, "SourceKeyId", blob).await?;
-    let to = session.key_named(fields.need("DestinationKeyId")?, By::IdOrAlias)?;
+    let to = session.key_named(fields.need("DestinationKeyId")?, By::IdOrAlias).await?;
     if to.account.id != source.key.account.id {
         return Err(ApiError::unsupported(
             "Re-encryption from one account to another is not supported by this server",
@@ -105,7 +106,7 @@ pub(super) async fn re_encrypt(session: &Session<'_>, fields: &Fields) -> ApiRes
     let encrypted = encrypted.map_err(|error| to.refusal(error))?;
     let mut answer = json!({
         "CiphertextBlob": BASE64.encode(&encrypted.blob),
-        "SourceKeyId": source.key.arn().await?,
+        "SourceKeyId": source.key.arn(),
         "KeyId": encrypted.key_arn,
         "SourceEncryptionAlgorithm": SYMMETRIC,
         "DestinationEncryptionAlgorithm": SYMMETRIC,
@@ -125,7 +126,7 @@ pub(super) async fn generate_data_key(
     check_unsupported(fields)?;
     let spec = data_key_spec(fields)?;
     let context = context(fields, "EncryptionContext");
-    let key = session.key(fields, By::IdOrAlias)?;
+    let key = session.key(fields, By::IdOrAlias).await?;
     let kms = key.kms(session, fields);
     let generated = kms.generate_data_key(&key.name, spec, &context).await;
     let generated = generated.map_err(|error| key.refusal(error))?;
@@ -140,7 +141,7 @@ pub(super) async fn generate_data_key_without_plaintext(
 ) -> ApiResult<Vec<u8>> {
     let spec = data_key_spec(fields)?;
     let context = context(fields, "EncryptionContext");
-    let key = session.key(fields, By::IdOrAlias)?;
+    let key = session.key(fields, By::IdOrAlias).await?;
     let kms = key.kms(session, fields);
     let generated = kms.generate_data_key_without_plaintext(&key.name, spec, &context);
     let generated = generated.await.map_err(|error| key.refusal(error))?;
@@ -201,26 +202,19 @@ async fn source<'a>(
 ) -> ApiResult<Source<'a>> {
     if let Some(given) = fields.text(member) {
         return Ok(Source {
-            key: session.key_named(given, By::IdOrAlias)?,
+            key: session.key_named(given, By::IdOrAlias).await?,
             is_named: true,
         });
     }
     let invalid = || ApiError::bare("InvalidCiphertextException");
     let id = named_key(blob).ok_or_else(invalid)?;
-    let home = session.home()?;
-    let others = session.server.accounts.iter();
-    let others = others.filter(|account| account.id != home.id);
-    for account in std::iter::once(home).chain(others) {
-        if account.view.resolve(id).await.is_ok() {
-            let region = &session.server.region;
-            let arn = format!("arn:aws:kms:{region}:{}:key/{id}", account.id);
-            return Ok(Source {
-                key: session.key_named(&arn, By::Id)?,
-                is_named: false,
-            });
-        }
-    }
-    Err(invalid())
+    let account = session.account_with(id).await?.ok_or_else(invalid)?;
+    let region = &session.server.region;
+    let arn = format!("arn:aws:kms:{region}:{}:key/{id}", account.id);
+    Ok(Source {
+        key: session.key_named(&arn, By::Id).await?,
+        is_named: false,
+    })
 }
 
 /// The key that a ciphertext names, as the library documents it (`waxseal::kms`,

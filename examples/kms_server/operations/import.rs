@@ -15,7 +15,7 @@ pub(super) async fn parameters(session: &Session<'_>, fields: &Fields) -> ApiRes
         fields.need("WrappingAlgorithm")?,
         fields.need("WrappingKeySpec")?,
     );
-    let key = session.key(fields, By::Id)?;
+    let key = session.key(fields, By::Id).await?;
     let unsupported = |what: &str| {
         ApiError::unsupported(format!("{what} is not supported for symmetric keys here"))
     };
@@ -38,12 +38,12 @@ pub(super) async fn import(session: &Session<'_>, fields: &Fields) -> ApiResult<
         fields.need_blob("EncryptedKeyMaterial")?,
     );
     let options = options(fields)?;
-    let key = session.key(fields, By::Id)?;
+    let key = session.key(fields, By::Id).await?;
     let kms = key.kms(session, fields);
     let imported =
         kms.import_wrapped_key_material(&key.name, token.expose(), wrapped.expose(), options);
     imported.await.map_err(|error| key.refusal(error))?;
-    Ok(json!({ "KeyId": key.arn().await? }))
+    Ok(json!({ "KeyId": key.arn() }))
 }
 
 fn options(fields: &Fields) -> ApiResult<ImportOptions> {
@@ -81,12 +81,12 @@ fn options(fields: &Fields) -> ApiResult<ImportOptions> {
 }
 
 pub(super) async fn delete(session: &Session<'_>, fields: &Fields) -> ApiResult<Json> {
-    let key = session.key(fields, By::Id)?;
+    let key = session.key(fields, By::Id).await?;
     let kms = key.kms(session, fields);
     let material = fields.text("KeyMaterialId");
     let deleted = kms.delete_imported_key_material(&key.name, material).await;
     deleted.map_err(|error| key.refusal(error))?;
-    let mut answer = json!({ "KeyId": key.arn().await? });
+    let mut answer = json!({ "KeyId": key.arn() });
     if let Some(material) = material {
         answer["KeyMaterialId"] = material.into();
     }

@@ -38,14 +38,14 @@ struct Arn<'t> {
 
 impl<'a> Session<'a> {
     /// The key that the member `KeyId` names.
-    pub(super) fn key(&self, fields: &Fields, by: By) -> ApiResult<Key<'a>> {
-        self.key_named(fields.need("KeyId")?, by)
+    pub(super) async fn key(&self, fields: &Fields, by: By) -> ApiResult<Key<'a>> {
+        self.key_named(fields.need("KeyId")?, by).await
     }
 
-    pub(super) fn key_named(&self, given: &str, by: By) -> ApiResult<Key<'a>> {
+    pub(super) async fn key_named(&self, given: &str, by: By) -> ApiResult<Key<'a>> {
         let region = &self.server.region;
         let (account, resource) = match Arn::parse(given, region)? {
-            Some(arn) => (self.account_of(&arn)?, arn.resource),
+            Some(arn) => (self.account_of(&arn).await?, arn.resource),
             None => (self.home()?, given),
         };
         let is_arn = resource.len() != given.len();
@@ -74,23 +74,25 @@ impl<'a> Session<'a> {
     }
 
     /// The account of an ARN, where the operation may reach it.
-    fn account_of(&self, arn: &Arn<'_>) -> ApiResult<&'a Account> {
-        let is_own = arn.account == self.principal.account();
-        let account = self.server.accounts.get(arn.account);
-        match account.filter(|_| is_own || crosses_accounts(self.operation)) {
-            Some(account) => Ok(account),
-            // As much as a caller may know of what is not its own.
-            None => Err(ApiError::new(
-                "AccessDeniedException",
-                format!(
-                    "User: {} is not authorized to perform: kms:{} on this resource because the \
-                     resource does not exist in this Region, no resource-based policies allow \
-                     access, or a resource-based policy explicitly denies access",
-                    self.principal.arn(),
-                    self.operation.name()
-                ),
-            )),
+    async fn account_of(&self, arn: &Arn<'_>) -> ApiResult<&'a Account> {
+        let is_own = arn.account == self.caller.principal().account();
+        if let Some(account) = self.server.accounts.get(arn.account) {
+            let name = arn.resource.strip_prefix(KEY).unwrap_or(arn.resource);
+            if is_own || crosses_accounts(self.operation) && account.has(name).await {
+                return Ok(account);
+            }
         }
+        // Of what is not its own, a caller learns no more.
+        Err(ApiError::new(
+            "AccessDeniedException",
+            format!(
+                "User: {} is not authorized to perform: kms:{} on this resource because the \
+                 resource does not exist in this Region, no resource-based policies allow \
+                 access, or a resource-based policy explicitly denies access",
+                self.caller.principal().arn(),
+                self.operation.name()
+            ),
+        ))
     }
 }
 
@@ -105,10 +107,12 @@ impl Key<'_> {
         refusal(&error, self.region, &self.account.id)
     }
 
-    /// Its ARN, for the answer to a call that was allowed.
-    pub(super) async fn arn(&self) -> ApiResult<String> {
-        let resolved = self.account.view.resolve(&self.name).await;
-        resolved.map_err(|error| self.refusal(error))
+    /// The ARN of a key that was named by its id.
+    pub(super) fn arn(&self) -> String {
+        format!(
+            "arn:aws:kms:{}:{}:{KEY}{}",
+            self.region, self.account.id, self.name
+        )
     }
 }
 

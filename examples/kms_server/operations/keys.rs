@@ -6,6 +6,7 @@ use waxseal::kms::CreateKey;
 use super::key::By;
 use super::metadata::metadata;
 use super::paging::{self, Page};
+use super::policies;
 use super::seconds;
 use super::session::Session;
 use super::tags;
@@ -27,6 +28,12 @@ pub(super) async fn create(session: &Session<'_>, fields: &Fields) -> ApiResult<
     }
     if fields.text("Origin") == Some("EXTERNAL") {
         request = request.external();
+    }
+    if let Some(policy) = fields.text("Policy") {
+        policies::check_length(policy)?;
+        request = request
+            .policy(policy)
+            .bypass_lockout_check(fields.is_set("BypassPolicyLockoutSafetyCheck"));
     }
     let created = session.kms(account, fields).create_key(request).await;
     let keyring = created.map_err(session.refusal(account))?;
@@ -90,7 +97,7 @@ fn check_kind(fields: &Fields) -> ApiResult<()> {
 }
 
 pub(super) async fn describe(session: &Session<'_>, fields: &Fields) -> ApiResult<Json> {
-    let key = session.key(fields, By::IdOrAlias)?;
+    let key = session.key(fields, By::IdOrAlias).await?;
     let described = key.kms(session, fields).describe_key(&key.name).await;
     let keyring = described.map_err(|error| key.refusal(error))?;
     Ok(json!({ "KeyMetadata": metadata(&keyring, &key.account.id) }))
@@ -119,27 +126,27 @@ pub(super) async fn list(session: &Session<'_>, fields: &Fields) -> ApiResult<Js
 }
 
 pub(super) async fn enable(session: &Session<'_>, fields: &Fields) -> ApiResult<()> {
-    let key = session.key(fields, By::Id)?;
+    let key = session.key(fields, By::Id).await?;
     let enabled = key.kms(session, fields).enable_key(&key.name).await;
     enabled.map_err(|error| key.refusal(error))
 }
 
 pub(super) async fn disable(session: &Session<'_>, fields: &Fields) -> ApiResult<()> {
-    let key = session.key(fields, By::Id)?;
+    let key = session.key(fields, By::Id).await?;
     let disabled = key.kms(session, fields).disable_key(&key.name).await;
     disabled.map_err(|error| key.refusal(error))
 }
 
 pub(super) async fn update_description(session: &Session<'_>, fields: &Fields) -> ApiResult<()> {
     let description = fields.need("Description")?;
-    let key = session.key(fields, By::Id)?;
+    let key = session.key(fields, By::Id).await?;
     let kms = key.kms(session, fields);
     let updated = kms.update_description(&key.name, description).await;
     updated.map_err(|error| key.refusal(error))
 }
 
 pub(super) async fn schedule_deletion(session: &Session<'_>, fields: &Fields) -> ApiResult<Json> {
-    let key = session.key(fields, By::Id)?;
+    let key = session.key(fields, By::Id).await?;
     let days = fields
         .integer("PendingWindowInDays")
         .and_then(|days| u16::try_from(days).ok())
@@ -156,8 +163,8 @@ pub(super) async fn schedule_deletion(session: &Session<'_>, fields: &Fields) ->
 }
 
 pub(super) async fn cancel_deletion(session: &Session<'_>, fields: &Fields) -> ApiResult<Json> {
-    let key = session.key(fields, By::Id)?;
+    let key = session.key(fields, By::Id).await?;
     let cancelled = key.kms(session, fields).cancel_deletion(&key.name).await;
     cancelled.map_err(|error| key.refusal(error))?;
-    Ok(json!({ "KeyId": key.arn().await? }))
+    Ok(json!({ "KeyId": key.arn() }))
 }

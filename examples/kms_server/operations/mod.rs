@@ -2,11 +2,13 @@
 
 mod aliases;
 mod cryptography;
+mod grants;
 mod import;
 mod key;
 mod keys;
 mod metadata;
 mod paging;
+mod policies;
 mod refusal;
 mod rotation;
 mod session;
@@ -21,7 +23,7 @@ use tokio::task::block_in_place;
 pub(crate) use cryptography::Materials;
 pub(crate) use session::Session;
 
-use crate::protocol::{ApiResult, Fields, Operation};
+use crate::protocol::{ApiError, ApiResult, Fields, Operation};
 
 /// Performs an operation: the answer's body.
 pub(crate) async fn perform(session: &Session<'_>, fields: &Fields) -> ApiResult<Vec<u8>> {
@@ -77,7 +79,20 @@ async fn manage(session: &Session<'_>, fields: &Fields) -> ApiResult<Option<Json
         O::DeleteImportedKeyMaterial => import::delete(session, fields).await?,
         O::GetParametersForImport => import::parameters(session, fields).await?,
         O::ImportKeyMaterial => import::import(session, fields).await?,
-        _ => return Err(crate::protocol::ApiError::bare("UnknownOperationException")),
+        O::CreateGrant => grants::create(session, fields).await?,
+        O::ListGrants => grants::list(session, fields).await?,
+        O::ListRetirableGrants => grants::list_retirable(session, fields).await?,
+        O::RetireGrant => return grants::retire(session, fields).await.map(|()| None),
+        O::RevokeGrant => return grants::revoke(session, fields).await.map(|()| None),
+        O::GetKeyPolicy => policies::get(session, fields).await?,
+        O::ListKeyPolicies => policies::list(session, fields).await?,
+        O::PutKeyPolicy => return policies::put(session, fields).await.map(|()| None),
+        O::Decrypt
+        | O::Encrypt
+        | O::GenerateDataKey
+        | O::GenerateDataKeyWithoutPlaintext
+        | O::GenerateRandom
+        | O::ReEncrypt => return Err(ApiError::bare("KMSInternalException")),
     };
     Ok(Some(answer))
 }

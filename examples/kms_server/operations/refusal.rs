@@ -4,8 +4,16 @@ use waxseal::kms::{KeyState, KmsError, Operation};
 
 use crate::protocol::ApiError;
 
-/// What AWS says where `LocalKms` gives this error.
+/// What AWS says where `LocalKms` gives this error. The KMS has recorded it
+/// itself.
 pub(super) fn refusal(error: &KmsError, region: &str, account: &str) -> ApiError {
+    ApiError {
+        is_recorded: true,
+        ..told(error, region, account)
+    }
+}
+
+fn told(error: &KmsError, region: &str, account: &str) -> ApiError {
     let told = error.to_string();
     match error {
         KmsError::NotFound { key } => {
@@ -42,6 +50,31 @@ pub(super) fn refusal(error: &KmsError, region: &str, account: &str) -> ApiError
         }
         KmsError::InvalidImportToken { .. } => ApiError::new("InvalidImportTokenException", told),
         KmsError::ExpiredImportToken { .. } => ApiError::new("ExpiredImportTokenException", told),
+        KmsError::AccessDenied {
+            principal,
+            action,
+            resource,
+            reason,
+        } => ApiError::new(
+            "AccessDeniedException",
+            format!(
+                "User: {principal} is not authorized to perform: kms:{action} on resource: \
+                 {resource} because {reason}"
+            ),
+        ),
+        KmsError::Throttled { .. } => ApiError::new(
+            "ThrottlingException",
+            "You have exceeded the rate at which you may call KMS. Reduce the frequency of your \
+             calls.",
+        ),
+        KmsError::MalformedPolicy { .. } => {
+            ApiError::new("MalformedPolicyDocumentException", told)
+        }
+        KmsError::InvalidGrantToken => ApiError::new("InvalidGrantTokenException", told),
+        KmsError::DryRun => ApiError::new(
+            "DryRunOperationException",
+            "The request would have succeeded, but the DryRun option is set.",
+        ),
         KmsError::Root(_) => ApiError::bare("KeyUnavailableException"),
         error if error.is_retryable() => ApiError::bare("DependencyTimeoutException"),
         // Paths and records are the operator's business.

@@ -15,7 +15,7 @@ const ROTATIONS_IN_PAGE: usize = 100;
 const MAX_ON_DEMAND: usize = 25;
 
 pub(super) async fn enable(session: &Session<'_>, fields: &Fields) -> ApiResult<()> {
-    let key = session.key(fields, By::Id)?;
+    let key = session.key(fields, By::Id).await?;
     let days = fields
         .integer("RotationPeriodInDays")
         .and_then(|days| u16::try_from(days).ok());
@@ -27,20 +27,20 @@ pub(super) async fn enable(session: &Session<'_>, fields: &Fields) -> ApiResult<
 }
 
 pub(super) async fn disable(session: &Session<'_>, fields: &Fields) -> ApiResult<()> {
-    let key = session.key(fields, By::Id)?;
+    let key = session.key(fields, By::Id).await?;
     let disabled = key.kms(session, fields).disable_rotation(&key.name).await;
     disabled.map_err(|error| key.refusal(error))
 }
 
 pub(super) async fn status(session: &Session<'_>, fields: &Fields) -> ApiResult<Json> {
-    let key = session.key(fields, By::Id)?;
-    let described = key.kms(session, fields).describe_key(&key.name).await;
-    let keyring = described.map_err(|error| key.refusal(error))?;
+    let key = session.key(fields, By::Id).await?;
+    let rotation = key.kms(session, fields).rotation_status(&key.name).await;
+    let rotation = rotation.map_err(|error| key.refusal(error))?;
     let mut answer = json!({
-        "KeyId": keyring.arn,
-        "KeyRotationEnabled": keyring.rotation.is_some(),
+        "KeyId": key.arn(),
+        "KeyRotationEnabled": rotation.is_some(),
     });
-    if let Some(rotation) = keyring.rotation {
+    if let Some(rotation) = rotation {
         answer["RotationPeriodInDays"] = rotation.days.into();
         answer["NextRotationDate"] = seconds(rotation.due);
     }
@@ -48,10 +48,10 @@ pub(super) async fn status(session: &Session<'_>, fields: &Fields) -> ApiResult<
 }
 
 pub(super) async fn on_demand(session: &Session<'_>, fields: &Fields) -> ApiResult<Json> {
-    let key = session.key(fields, By::Id)?;
+    let key = session.key(fields, By::Id).await?;
     // Of two at once, the second must count the first.
     let _one_at_a_time = key.account.rotating.lock().await;
-    if let Ok(keyring) = key.account.view.describe_key(&key.name).await {
+    if let Some(keyring) = key.account.look_at(&key.name).await {
         let by_hand = |info: &&BackingKeyInfo| info.cause == BackingKeyCause::OnDemandRotation;
         if keyring.backing_keys.iter().filter(by_hand).count() >= MAX_ON_DEMAND {
             return Err(ApiError::new(
@@ -65,16 +65,16 @@ pub(super) async fn on_demand(session: &Session<'_>, fields: &Fields) -> ApiResu
     }
     let rotated = key.kms(session, fields).rotate(&key.name).await;
     rotated.map_err(|error| key.refusal(error))?;
-    Ok(json!({ "KeyId": key.arn().await? }))
+    Ok(json!({ "KeyId": key.arn() }))
 }
 
 pub(super) async fn list(session: &Session<'_>, fields: &Fields) -> ApiResult<Json> {
     let page = Page::read(fields, ROTATIONS_IN_PAGE)?;
-    let key = session.key(fields, By::Id)?;
+    let key = session.key(fields, By::Id).await?;
     let rotations = key.kms(session, fields).rotations(&key.name).await;
     let rotations = rotations.map_err(|error| key.refusal(error))?;
-    let view = key.account.view.describe_key(&key.name).await;
-    let keyring = view.map_err(|error| key.refusal(error))?;
+    let internal = || ApiError::bare("KMSInternalException");
+    let keyring = key.account.look_at(&key.name).await.ok_or_else(internal)?;
     let listed = match fields.text("IncludeKeyMaterial") {
         Some("ALL_KEY_MATERIAL") => {
             let all = keyring.backing_keys.iter().chain(&keyring.next);

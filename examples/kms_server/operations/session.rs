@@ -1,8 +1,6 @@
 //! One request: who makes it, and the accounts that it can reach.
 
-use std::net::IpAddr;
-
-use waxseal::kms::{KmsError, LocalKms, Principal};
+use waxseal::kms::{Caller, KmsError, LocalKms};
 
 use super::refusal::refusal;
 use crate::accounts::Account;
@@ -12,10 +10,9 @@ use crate::server::Server;
 /// One request.
 pub(crate) struct Session<'a> {
     pub(crate) server: &'a Server,
-    pub(crate) principal: &'a Principal,
-    pub(crate) request_id: &'a str,
-    pub(crate) source_ip: IpAddr,
-    pub(crate) user_agent: String,
+    /// Who makes it, from where, and by which id, without what only some
+    /// requests have.
+    pub(crate) caller: &'a Caller,
     pub(crate) operation: Operation,
 }
 
@@ -24,16 +21,33 @@ impl<'a> Session<'a> {
     pub(super) fn home(&self) -> ApiResult<&'a Account> {
         self.server
             .accounts
-            .get(self.principal.account())
+            .get(self.caller.principal().account())
             // Each account that a credential names was opened.
             .ok_or_else(|| ApiError::bare("KMSInternalException"))
+    }
+
+    /// The account that has a key of this id: the caller's own, or the first of
+    /// the others.
+    pub(super) async fn account_with(&self, id: &str) -> ApiResult<Option<&'a Account>> {
+        let home = self.home()?;
+        let others = self.server.accounts.iter();
+        let others = others.filter(|account| account.id != home.id);
+        for account in std::iter::once(home).chain(others) {
+            if account.has(id).await {
+                return Ok(Some(account));
+            }
+        }
+        Ok(None)
     }
 
     /// An account's KMS, with the caller as whom calls are made, with the grant
     /// tokens of the request, and as a trial only, if it asks for that.
     pub(super) fn kms(&self, account: &Account, fields: &Fields) -> LocalKms {
-        let _ = (self.request_id, self.source_ip, &self.user_agent, fields);
-        account.kms.clone()
+        let tokens = fields.texts("GrantTokens");
+        let caller = tokens.fold(self.caller.clone(), Caller::grant_token);
+        account
+            .kms
+            .acting_as(caller.dry_run(fields.is_set("DryRun")))
     }
 
     /// An error of an account's KMS, as AWS tells it.

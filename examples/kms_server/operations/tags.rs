@@ -44,7 +44,7 @@ fn too_many() -> ApiError {
 
 pub(super) async fn add(session: &Session<'_>, fields: &Fields) -> ApiResult<()> {
     let tags = read(fields)?;
-    let key = session.key(fields, By::Id)?;
+    let key = session.key(fields, By::Id).await?;
     let tagged = key.kms(session, fields).tag(&key.name, &tags).await;
     tagged.map_err(|error| match error {
         waxseal::kms::KmsError::LimitExceeded { .. } => too_many(),
@@ -57,17 +57,17 @@ pub(super) async fn remove(session: &Session<'_>, fields: &Fields) -> ApiResult<
     for tag in &tags {
         check_key(tag)?;
     }
-    let key = session.key(fields, By::Id)?;
+    let key = session.key(fields, By::Id).await?;
     let untagged = key.kms(session, fields).untag(&key.name, &tags).await;
     untagged.map_err(|error| key.refusal(error))
 }
 
 pub(super) async fn list(session: &Session<'_>, fields: &Fields) -> ApiResult<Json> {
     let page = Page::read(fields, TAGS_IN_PAGE)?;
-    let key = session.key(fields, By::Id)?;
-    let described = key.kms(session, fields).describe_key(&key.name).await;
-    let keyring = described.map_err(|error| key.refusal(error))?;
+    let key = session.key(fields, By::Id).await?;
+    let tags = key.kms(session, fields).tags(&key.name).await;
+    let tags = tags.map_err(|error| key.refusal(error))?;
     let shown = |(key, value)| json!({ "TagKey": key, "TagValue": value });
     let name = |tag: &(String, String)| tag.0.clone();
-    Ok(page.of("Tags", keyring.tags, name, shown))
+    Ok(page.of("Tags", tags, name, shown))
 }

@@ -11,6 +11,8 @@ pub(crate) struct ApiError {
     /// `None` where AWS gives none, so that a caller learns no more than the
     /// name.
     pub(crate) message: Option<String>,
+    /// Whether the audit trail has it already.
+    pub(crate) is_recorded: bool,
 }
 
 impl ApiError {
@@ -20,6 +22,7 @@ impl ApiError {
             code,
             status: status_of(code),
             message: Some(message.into()),
+            is_recorded: false,
         }
     }
 
@@ -29,6 +32,7 @@ impl ApiError {
             code,
             status: status_of(code),
             message: None,
+            is_recorded: false,
         }
     }
 
