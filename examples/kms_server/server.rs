@@ -160,7 +160,7 @@ impl Server {
         let message = error.message.as_deref().unwrap_or_default();
         let kms = account.kms.acting_as(caller.clone());
         let name = event_name(&call.headers);
-        match kms.record_refusal(&name, error.code, message) {
+        match kms.record_refusal(&name, recorded_code(error.code), message) {
             Ok(()) => error,
             Err(failed) => unrecorded(&failed),
         }
@@ -267,6 +267,14 @@ fn user_agent(headers: &HeaderMap) -> String {
             _ => '?',
         })
         .collect()
+}
+
+/// CloudTrail's name of an error.
+fn recorded_code(code: &str) -> &str {
+    match code {
+        "AccessDeniedException" => "AccessDenied",
+        code => code,
+    }
 }
 
 fn target(headers: &HeaderMap) -> &str {

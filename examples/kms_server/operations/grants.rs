@@ -193,10 +193,9 @@ pub(super) async fn revoke(session: &Session<'_>, fields: &Fields) -> ApiResult<
 /// A grant that there is not is told as such.
 fn ended(key: &Key<'_>, error: KmsError) -> ApiError {
     match &error {
-        KmsError::NotFound { key: missing } if !missing.contains(&key.name) => ApiError {
-            is_recorded: true,
-            ..ApiError::new("NotFoundException", format!("Grant ID {missing} not found"))
-        },
+        KmsError::NotFound { key: missing } if !missing.contains(&key.name) => {
+            ApiError::new("NotFoundException", format!("Grant ID {missing} not found")).recorded()
+        }
         _ => key.refusal(error),
     }
 }

@@ -7,10 +7,7 @@ use crate::protocol::ApiError;
 /// What AWS says where `LocalKms` gives this error. The KMS has recorded it
 /// itself.
 pub(super) fn refusal(error: &KmsError, region: &str, account: &str) -> ApiError {
-    ApiError {
-        is_recorded: true,
-        ..told(error, region, account)
-    }
+    told(error, region, account).recorded()
 }
 
 fn told(error: &KmsError, region: &str, account: &str) -> ApiError {

@@ -47,7 +47,7 @@ pub(super) async fn add(session: &Session<'_>, fields: &Fields) -> ApiResult<()>
     let key = session.key(fields, By::Id).await?;
     let tagged = key.kms(session, fields).tag(&key.name, &tags).await;
     tagged.map_err(|error| match error {
-        waxseal::kms::KmsError::LimitExceeded { .. } => too_many(),
+        waxseal::kms::KmsError::LimitExceeded { .. } => too_many().recorded(),
         error => key.refusal(error),
     })
 }

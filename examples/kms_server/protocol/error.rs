@@ -36,6 +36,14 @@ impl ApiError {
         }
     }
 
+    /// The same, where the audit trail has it already.
+    pub(crate) fn recorded(self) -> Self {
+        ApiError {
+            is_recorded: true,
+            ..self
+        }
+    }
+
     /// An argument that is out of its range.
     pub(crate) fn validation(message: impl Into<String>) -> Self {
         Self::new("ValidationException", message)
