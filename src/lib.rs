@@ -27,6 +27,8 @@
 //! | choose a suite, a policy, limits | [`ClientBuilder`] |
 //! | ask the provider less often | [`DataKeyCache`], [`Caching`] |
 //! | hold keys | [`RawAesProvider`], [`MultiProvider`], or your own [`KeyProvider`] |
+//! | have keys in AWS KMS | `AwsKmsProvider` (feature `aws-kms`) |
+//! | ask again where that makes sense | [`KeyProvider::retrying`], [`RetryPolicy`] |
 //! | have keys managed: rotated, disabled, deleted | the embedded KMS, [`kms::LocalKms`] |
 //! | know what went wrong | [`Error`] |
 //!
@@ -57,6 +59,8 @@
 //!
 //! Off by default:
 //!
+//! - `aws-kms`: keys of AWS KMS (`AwsKmsProvider`), through its SDK; building
+//!   it needs a C compiler.
 //! - `aws-lc-rs`: imports of key material that is wrapped under RSA, as AWS KMS
 //!   does it, by the crate `aws-lc-rs`; building it needs a C compiler.
 //! - `metrics`, `tracing`: what a [`DataKeyCache`] does, through the crates of
@@ -82,11 +86,14 @@ pub mod kms;
 mod materials;
 mod message;
 mod provider;
+#[cfg(any(feature = "aws-kms", feature = "object-store"))]
+mod runtime;
 mod suite;
 mod sync;
 #[cfg(feature = "test-util")]
 #[cfg_attr(docsrs, doc(cfg(feature = "test-util")))]
 pub mod test_util;
+mod timer;
 
 #[cfg(feature = "tokio")]
 #[cfg_attr(docsrs, doc(cfg(feature = "tokio")))]
@@ -108,10 +115,14 @@ pub use message::EncryptedDataKey;
 #[cfg(feature = "kms")]
 #[cfg_attr(docsrs, doc(cfg(feature = "kms")))]
 pub use provider::LocalKmsProvider;
+#[cfg(feature = "aws-kms")]
+#[cfg_attr(docsrs, doc(cfg(feature = "aws-kms")))]
+pub use provider::{AwsKmsProvider, AwsKmsProviderBuilder, InvalidAwsKmsProvider};
 pub use provider::{
     GenerateDataKey, GeneratedDataKey, InvalidRawAesKey, KeyProvider, MultiProvider, ProviderError,
     ProviderErrorKind, ProviderFuture, ProviderIdentity, ProviderOperation, RawAesProvider,
-    UnwrapDataKey, UnwrapFailure, UnwrapFailures, UnwrappedDataKey, WrapDataKey,
+    RetryPolicy, RetryProvider, UnwrapDataKey, UnwrapFailure, UnwrapFailures, UnwrappedDataKey,
+    WrapDataKey,
 };
 pub use suite::{AlgorithmSuite, CommitmentPolicy, UnknownName};
 

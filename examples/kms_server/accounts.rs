@@ -9,8 +9,8 @@ use std::time::Duration;
 
 use waxseal::SecretBytes;
 use waxseal::blocking::wait;
+use waxseal::kms::audit::{AuditFile, AuditSettings};
 use waxseal::kms::store::{BlobStore, DirectoryStore, MemoryStore};
-use waxseal::kms::audit::{AuditSettings, AuditSink};
 use waxseal::kms::{Keyring, KmsError, LocalKms, Quotas, RootKey};
 
 use crate::args::{Args, StoreArg};
@@ -37,7 +37,7 @@ impl Accounts {
     pub(crate) fn open(
         args: &Args,
         clock: &ServerClock,
-        audit: Option<&Arc<dyn AuditSink>>,
+        audit: Option<&Arc<AuditFile>>,
     ) -> Result<Self, String> {
         let mut accounts = BTreeMap::new();
         for credential in &args.credentials {
@@ -64,7 +64,7 @@ impl Account {
         id: &str,
         args: &Args,
         clock: &ServerClock,
-        audit: Option<&Arc<dyn AuditSink>>,
+        audit: Option<&Arc<AuditFile>>,
     ) -> Result<Self, String> {
         let of = |error: &dyn std::fmt::Display| format!("the account {id}: {error}");
         let (store, root) = match &args.store {

@@ -1,21 +1,28 @@
 //! The audit trail: one file for all accounts.
 
-use std::fs::OpenOptions;
-use std::io::Write as _;
-use std::sync::{Arc, Mutex};
+use std::path::PathBuf;
+use std::sync::Arc;
 
-use waxseal::kms::audit::{AuditCallback, AuditSink};
+use waxseal::kms::audit::{AuditFile, AuditKey};
 
 use crate::args::Args;
 
-/// Where events go, if anywhere.
-pub(crate) fn open(args: &Args) -> Result<Option<Arc<dyn AuditSink>>, String> {
-    let Some(file) = &args.audit else {
+/// The trail, if there is to be one. Its checkpoints are signed with the key
+/// in `FILE.key`, which is made with it.
+pub(crate) fn open(args: &Args) -> Result<Option<Arc<AuditFile>>, String> {
+    let Some(path) = &args.audit else {
         return Ok(None);
     };
-    let file = OpenOptions::new().create(true).append(true).open(file).map_err(|e| e.to_string())?;
-    let file = Mutex::new(file);
-    Ok(Some(Arc::new(AuditCallback::new(move |event| {
-        let _ = writeln!(file.lock().unwrap(), "{}", event.to_json());
-    }))))
+    let mut key = path.as_os_str().to_owned();
+    key.push(".key");
+    let key = AuditKey::from_file(PathBuf::from(key)).map_err(|error| error.to_string())?;
+    let file = AuditFile::builder(path, key).open();
+    let file = file.map_err(|error| error.to_string())?;
+    // For the verifier; to be kept elsewhere.
+    eprintln!(
+        "the audit trail in {} is signed with the key {}",
+        path.display(),
+        file.public_key()
+    );
+    Ok(Some(Arc::new(file)))
 }

@@ -10,9 +10,9 @@ use aws_credential_types::Credentials;
 use bytes::Bytes;
 use hyper::header::{HeaderMap, HeaderName, USER_AGENT};
 use hyper::{Method, Uri};
-use waxseal::blocking::wait;
 use waxseal::Clock as _;
-use waxseal::kms::audit::{AuditEvent, AuditId, AuditSink};
+use waxseal::blocking::wait;
+use waxseal::kms::audit::{AuditEvent, AuditFile, AuditId, AuditSink as _};
 use waxseal::kms::policy::IdentityPolicy;
 use waxseal::kms::{self, DueReport, Scheduler};
 
@@ -54,7 +54,7 @@ pub(crate) struct Server {
     pub(crate) accounts: Accounts,
     pub(crate) materials: Materials,
     callers: HashMap<String, Caller>,
-    audit: Option<Arc<dyn AuditSink>>,
+    audit: Option<Arc<AuditFile>>,
     clock: ServerClock,
     is_clock_virtual: bool,
 }
@@ -113,7 +113,13 @@ impl Server {
             wait(account.kms.flush_usage())
                 .map_err(|error| format!("account {}: {error}", account.id))?;
         }
-        Ok(())
+        match &self.audit {
+            Some(audit) => audit
+                .checkpoint()
+                .map(drop)
+                .map_err(|error| error.to_string()),
+            None => Ok(()),
+        }
     }
 
     /// The answer to a request, and the request's id.
@@ -301,7 +307,8 @@ fn unrecorded(failed: &dyn std::fmt::Display) -> ApiError {
 }
 
 fn identity_policy(file: &Path) -> Result<IdentityPolicy, String> {
-    let text = std::fs::read_to_string(file).map_err(|error| format!("{}: {error}", file.display()))?;
+    let text =
+        std::fs::read_to_string(file).map_err(|error| format!("{}: {error}", file.display()))?;
     IdentityPolicy::parse(&text).map_err(|error| format!("{}: {error}", file.display()))
 }
 

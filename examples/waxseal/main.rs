@@ -1,11 +1,13 @@
 //! `waxseal`: encrypts and decrypts files and pipes, and an example of the
 //! library's streams.
 //!
-//! A command is one file, with its options; [`manage`] is `waxseal keys`. What
+//! A command is one file, with its options; [`manage`] is `waxseal keys`, and
+//! [`audit`] needs the feature `kms-policy`. What
 //! they share: [`keys`] (and [`default_key`]), [`store`], [`passphrase`],
 //! [`context`], [`policy`], [`batch`] (which input goes where), [`files`],
 //! [`failure`].
 
+mod audit;
 mod batch;
 mod context;
 mod decrypt;
@@ -60,7 +62,8 @@ Examples:
 Exit codes:
   0  all went well
   1  the message, a key, a passphrase, a store or a backup is wrong: changed, cut
-     off, another one's, of another context; or a key may not be used
+     off, another one's, of another context; or a key may not be used; or an audit
+     trail is not sound
   2  the command line asks for what cannot be
   3  a file cannot be read or written, or the system failed
 Of several inputs, those that fail are named, and the code is that of the first.
@@ -108,6 +111,14 @@ enum Command {
     /// something, and by `waxseal encrypt`.
     #[command(after_long_help = KEYS_HELP)]
     Keys(manage::Args),
+
+    /// Verify the audit trail of a KMS, and print its head
+    ///
+    /// A trail is a file of events, each bound to the one before by a hash, and
+    /// signed checkpoints. A head stands for all lines up to it: kept elsewhere,
+    /// it shows later that nothing was changed or cut off.
+    #[command(after_long_help = AUDIT_HELP)]
+    Audit(audit::Args),
 
     /// Make a new key file
     ///
@@ -180,6 +191,24 @@ whatever changes one) is:
 moved_from (an ARN). `export`: file, length. `import`: restored, unchanged, older,
 diverged (names; exit code 1 if there are any). Dates are RFC 3339 in UTC; what there is not is null.";
 
+const AUDIT_HELP: &str = "\
+Examples:
+  waxseal audit head /var/log/app/audit.jsonl
+  waxseal audit verify /var/log/app/audit.jsonl --public-key audit.pub \\
+      --head 1042:5feceb66ffc86f38d952786c6d696c79c2dbc239dd4e91b46729d73a27fb57e9
+
+What `verify` finds in lines that somebody has changed, removed, moved, repeated
+or inserted, it says with the file and the line; exit code 1 then. Whoever can
+write the file may also make its hashes fit again: that is found before each
+checkpoint with --public-key, and up to the head with --head. A cut at the end
+is found with --head only. Lines that neither vouches for are counted as
+unanchored, which is no error.
+
+With --json, one JSON object on standard output. `head`: head. `verify`: sound,
+files, lines, events, checkpoints, first (a line's number), head, unanchored,
+public_keys, notices (file, line, notice), more_notices, findings (file, line,
+problem), more_findings. What there is not is null.";
+
 const KEYGEN_EXAMPLES: &str = "\
 Example:
   waxseal keygen backup.key
@@ -192,6 +221,7 @@ fn main() -> ExitCode {
         Command::Decrypt(args) => decrypt::run(&args),
         Command::Inspect(args) => inspect::run(&args),
         Command::Keys(args) => manage::run(&args),
+        Command::Audit(args) => audit::run(&args),
         Command::Keygen(args) => keygen::run(&args),
     };
     match done {

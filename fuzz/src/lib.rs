@@ -11,6 +11,7 @@
 //! - [`sealed`] and [`postcard`]: the same for the formats of the embedded KMS.
 //! - [`world`], [`lying`] and [`subject`]: a small store of it, what somebody
 //!   does to it, and everything that can be done with it.
+//! - [`policy`]: what holds of every policy, and calls to try it with.
 //! - [`splice`]: small changes of bytes.
 //! - [`vectors`]: the project's test vectors, for [`seeds`] and against the
 //!   model.
@@ -21,6 +22,7 @@ pub mod caller;
 pub mod craft;
 pub mod lying;
 pub mod model;
+pub mod policy;
 pub mod postcard;
 pub mod primitives;
 pub mod random;

@@ -7,6 +7,7 @@ use crate::tape::{Cuts, Pair, Text, write};
 use crate::vectors::{cases, recipe};
 
 mod kms;
+mod policy;
 mod requests;
 
 /// Longer messages are left out: an input in the corpus sets how long all may
@@ -16,7 +17,7 @@ const LONGEST: usize = 3000;
 /// The numbers that edits have, one recipe after the other.
 const NUMBERS: [u32; 8] = [1, 0, 2, 0xffff_ffff, 5, 300, 3, 20];
 
-pub const TARGETS: [&str; 9] = [
+pub const TARGETS: [&str; 10] = [
     "header",
     "message",
     "stream",
@@ -26,6 +27,7 @@ pub const TARGETS: [&str; 9] = [
     "kms_record",
     "kms_backup",
     "kms_server_request",
+    "policy_document",
 ];
 
 /// The inputs of a target; `None` for a name that is none.
@@ -65,6 +67,7 @@ pub fn of_target(target: &str) -> Option<Vec<Vec<u8>>> {
         "kms_record" => kms::records(),
         "kms_backup" => kms::backups(),
         "kms_server_request" => requests::all(),
+        "policy_document" => policy::documents(),
         _ => return None,
     })
 }

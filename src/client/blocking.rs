@@ -6,6 +6,7 @@
 
 mod io;
 
+use std::cell::Cell;
 use std::future::Future;
 use std::io::{Read, Write};
 use std::pin::pin;
@@ -317,6 +318,7 @@ pub(crate) fn block_on<T>(future: impl Future<Output = T>) -> T {
         }
     }
 
+    let _waiting = Waiting::begin();
     let mut future = pin!(future);
     let mut first = Context::from_waker(Waker::noop());
     if let Poll::Ready(value) = future.as_mut().poll(&mut first) {
@@ -337,6 +339,36 @@ pub(crate) fn block_on<T>(future: impl Future<Output = T>) -> T {
         while !unpark.is_woken.swap(false, Ordering::Acquire) {
             std::thread::park();
         }
+    }
+}
+
+thread_local! {
+    static IS_WAITING: Cell<bool> = const { Cell::new(false) };
+}
+
+/// Whether this thread polls in order to sleep until that is ready, so that
+/// nothing else will happen on it.
+#[cfg(any(feature = "aws-kms", feature = "object-store"))]
+pub(crate) fn is_waiting() -> bool {
+    IS_WAITING.get()
+}
+
+/// While it lives, this thread is waiting.
+struct Waiting {
+    before: bool,
+}
+
+impl Waiting {
+    fn begin() -> Self {
+        Waiting {
+            before: IS_WAITING.replace(true),
+        }
+    }
+}
+
+impl Drop for Waiting {
+    fn drop(&mut self) {
+        IS_WAITING.set(self.before);
     }
 }
 

@@ -101,6 +101,17 @@ impl CryptoBackend {
         self.ecdsa.signing_key(curve, &*self.random)
     }
 
+    /// A signing key from its secret: a number below the curve's order and not
+    /// zero, in big-endian bytes of the order's length.
+    #[cfg(feature = "kms-policy")]
+    pub(crate) fn signing_key_from(
+        &self,
+        curve: Curve,
+        secret: &[u8],
+    ) -> Result<Arc<dyn SigningKey>, InvalidKey> {
+        self.ecdsa.signing_key_from(curve, secret)
+    }
+
     /// A verification key from a compressed point.
     pub(crate) fn verifying_key(
         &self,
@@ -179,6 +190,12 @@ pub(crate) trait Ecdsa: Send + Sync {
         curve: Curve,
         random: &dyn SecureRandom,
     ) -> Result<Arc<dyn SigningKey>, RandomError>;
+    #[cfg(feature = "kms-policy")]
+    fn signing_key_from(
+        &self,
+        curve: Curve,
+        secret: &[u8],
+    ) -> Result<Arc<dyn SigningKey>, InvalidKey>;
     fn verifying_key(
         &self,
         curve: Curve,

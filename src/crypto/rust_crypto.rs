@@ -139,6 +139,30 @@ impl Ecdsa for RustCrypto {
         })
     }
 
+    #[cfg(feature = "kms-policy")]
+    fn signing_key_from(
+        &self,
+        curve: Curve,
+        secret: &[u8],
+    ) -> Result<Arc<dyn SigningKey>, InvalidKey> {
+        // The curves' crate would pad a short one.
+        let length = match curve {
+            Curve::P256 => 32,
+            Curve::P384 => 48,
+        };
+        if secret.len() != length {
+            return Err(InvalidKey);
+        }
+        Ok(match curve {
+            Curve::P256 => {
+                Arc::new(p256::ecdsa::SigningKey::from_slice(secret).map_err(|_| InvalidKey)?)
+            }
+            Curve::P384 => {
+                Arc::new(p384::ecdsa::SigningKey::from_slice(secret).map_err(|_| InvalidKey)?)
+            }
+        })
+    }
+
     fn verifying_key(
         &self,
         curve: Curve,

@@ -103,6 +103,7 @@ struct Parts {
     provider: String,
     key: Option<String>,
     request_id: Option<String>,
+    attempts: u32,
     source: Option<Arc<dyn StdError + Send + Sync>>,
 }
 
@@ -119,6 +120,7 @@ impl ProviderError {
             provider: provider.into(),
             key: None,
             request_id: None,
+            attempts: 1,
             source: None,
         }))
     }
@@ -178,6 +180,18 @@ impl ProviderError {
         self.0.request_id.as_deref()
     }
 
+    /// Says how often it was tried, unless a retry layer below has said more.
+    pub(crate) fn set_attempts(&mut self, attempts: u32) {
+        let parts = Arc::make_mut(&mut self.0);
+        parts.attempts = parts.attempts.max(attempts);
+    }
+
+    /// How often it was tried: more than once only by a
+    /// [retry layer](crate::RetryProvider). The error is the last try's.
+    pub fn attempts(&self) -> u32 {
+        self.0.attempts
+    }
+
     /// Whether the same call may succeed later.
     pub fn is_retryable(&self) -> bool {
         matches!(
@@ -206,6 +220,9 @@ impl fmt::Display for ProviderError {
         } = parts.kind
         {
             write!(f, " (retry after {} ms)", after.as_millis())?;
+        }
+        if parts.attempts > 1 {
+            write!(f, " (after {} attempts)", parts.attempts)?;
         }
         if let Some(source) = &parts.source {
             write!(f, " ({source})")?;
@@ -300,6 +317,11 @@ impl UnwrapFailures {
     /// The failures, by the message's order.
     pub fn iter(&self) -> impl Iterator<Item = &UnwrapFailure> {
         self.0.iter()
+    }
+
+    /// All causes, to say more of each.
+    pub(crate) fn causes_mut(&mut self) -> impl Iterator<Item = &mut ProviderError> {
+        self.0.iter_mut().flat_map(|failure| &mut failure.causes)
     }
 
     /// Whether a retry makes sense for at least one of them.

@@ -3,17 +3,22 @@
 //! A provider is one file: its type, its parsing, its wrap and unwrap, its
 //! tests. [`KeyProvider`] says what each promises.
 
+#[cfg(feature = "aws-kms")]
+mod aws_kms;
 mod error;
 #[cfg(feature = "kms")]
 mod local_kms;
 mod multi;
 mod raw_aes;
+mod retry;
 
 use std::fmt;
 use std::future::Future;
 use std::pin::Pin;
 use std::sync::Arc;
 
+#[cfg(feature = "aws-kms")]
+pub use aws_kms::{AwsKmsProvider, AwsKmsProviderBuilder, InvalidAwsKmsProvider};
 pub use error::{
     ProviderError, ProviderErrorKind, ProviderOperation, UnwrapFailure, UnwrapFailures,
 };
@@ -21,6 +26,7 @@ pub use error::{
 pub use local_kms::LocalKmsProvider;
 pub use multi::MultiProvider;
 pub use raw_aes::{InvalidRawAesKey, RawAesProvider};
+pub use retry::{RetryPolicy, RetryProvider};
 
 use crate::context::EncryptionContext;
 use crate::crypto::{Entropy, RandomError, SecretBytes};
@@ -88,6 +94,14 @@ pub trait KeyProvider: Send + Sync {
         &'a self,
         request: UnwrapDataKey<'a>,
     ) -> ProviderFuture<'a, UnwrappedDataKey, UnwrapFailures>;
+
+    /// This provider, asked again where an error says that a retry makes sense.
+    fn retrying(self, policy: RetryPolicy) -> RetryProvider<Self>
+    where
+        Self: Sized,
+    {
+        RetryProvider::new(self, policy)
+    }
 }
 
 impl<P: KeyProvider + ?Sized> KeyProvider for Arc<P> {

@@ -8,12 +8,12 @@ use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
-use super::timer::Sleep;
 use crate::message::EncryptedDataKey;
 use crate::provider::{
     GenerateDataKey, GeneratedDataKey, KeyProvider, ProviderFuture, ProviderIdentity,
     UnwrapDataKey, UnwrapFailures, UnwrappedDataKey, WrapDataKey,
 };
+use crate::timer::Sleep;
 
 /// Lets each call wait before it asks the provider that it holds, as a remote
 /// one would. Needs no runtime. Clones are handles to one provider; the

@@ -106,7 +106,6 @@ mod counting;
 mod delaying;
 mod failing;
 mod random;
-mod timer;
 
 pub use behaviour::{
     Behaviour, CheckFailures, CheckFuture, CheckOptions, CheckReport, check_provider,

@@ -2,6 +2,7 @@
 //!
 //! `cargo test` builds the examples before it runs this.
 
+mod audit;
 mod damage;
 #[path = "../support/example.rs"]
 mod example;

@@ -11,8 +11,16 @@ fn an_account_sees_its_own_keys() {
     let key = ours.create_key();
     let of_key = format!(r#"{{"KeyId":"{key}"}}"#);
     ours.works("DescribeKey", &of_key);
-    theirs.call("DescribeKey", &of_key).is(400, "NotFoundException");
-    assert_eq!(theirs.works("ListKeys", "{}")["Keys"].as_array().unwrap().len(), 0);
+    theirs
+        .call("DescribeKey", &of_key)
+        .is(400, "NotFoundException");
+    assert_eq!(
+        theirs.works("ListKeys", "{}")["Keys"]
+            .as_array()
+            .unwrap()
+            .len(),
+        0
+    );
     let arn = format!("arn:aws:kms:us-east-1:{}:key/{key}", ROOT.account);
     let of_arn = format!(r#"{{"KeyId":"{arn}"}}"#);
     ours.works("DescribeKey", &of_arn);
@@ -45,7 +53,10 @@ fn a_user_without_policies() {
     let alice = server.client(ALICE);
     for (operation, body) in [
         ("DescribeKey", format!(r#"{{"KeyId":"{key}"}}"#)),
-        ("Encrypt", format!(r#"{{"KeyId":"{key}","Plaintext":"YQ=="}}"#)),
+        (
+            "Encrypt",
+            format!(r#"{{"KeyId":"{key}","Plaintext":"YQ=="}}"#),
+        ),
         ("CreateKey", "{}".to_owned()),
         ("ListKeys", "{}".to_owned()),
         ("GenerateRandom", r#"{"NumberOfBytes":1}"#.to_owned()),
@@ -66,8 +77,13 @@ fn an_identity_policy_lets_a_user_in() {
     let key = server.client(ROOT).create_key();
     let alice = server.client(ALICE);
     alice.works("ListKeys", "{}");
-    alice.works("Encrypt", &format!(r#"{{"KeyId":"{key}","Plaintext":"YQ=="}}"#));
-    alice.call("DescribeKey", &format!(r#"{{"KeyId":"{key}"}}"#)).is(400, DENIED);
+    alice.works(
+        "Encrypt",
+        &format!(r#"{{"KeyId":"{key}","Plaintext":"YQ=="}}"#),
+    );
+    alice
+        .call("DescribeKey", &format!(r#"{{"KeyId":"{key}"}}"#))
+        .is(400, DENIED);
 }
 
 /// A neighbour's requests do not count.

@@ -43,7 +43,11 @@ fn what_it_does_not_start_with() {
             Some(2),
             "no --credential",
         ),
-        (with(&[&local[..], &["--quota", "0"]].concat()), Some(2), "--quota"),
+        (
+            with(&[&local[..], &["--quota", "0"]].concat()),
+            Some(2),
+            "--quota",
+        ),
         (
             with(&[&local[..], &["--credential", "A:B:topsecret"]].concat()),
             Some(2),

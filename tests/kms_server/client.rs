@@ -167,7 +167,11 @@ impl Request {
             let _ = writeln!(canonical, "{name}:{}", values.join(","));
         }
         let signed = signed.join(";");
-        let _ = write!(canonical, "\n{signed}\n{}", hex(&Sha256::digest(&self.body)));
+        let _ = write!(
+            canonical,
+            "\n{signed}\n{}",
+            hex(&Sha256::digest(&self.body))
+        );
         let scope = self.scope.join("/");
         let date = self.headers.iter().find(|(name, _)| name == "x-amz-date");
         let date = date.map(|(_, date)| date.as_str()).unwrap_or_default();

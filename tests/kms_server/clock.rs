@@ -36,7 +36,9 @@ fn rotation_and_deletion_on_their_dates() {
     advance(&server, 6 * DAY);
     client.works("DescribeKey", &of_key);
     advance(&server, 2 * DAY);
-    client.call("DescribeKey", &of_key).is(400, "NotFoundException");
+    client
+        .call("DescribeKey", &of_key)
+        .is(400, "NotFoundException");
     // Signatures are judged by the system's clock all the while.
     server.goes_on();
 }
@@ -44,7 +46,12 @@ fn rotation_and_deletion_on_their_dates() {
 #[test]
 fn moves_that_are_none() {
     let server = Server::with(["--clock", "virtual"]);
-    for body in ["{}", r#"{"advance_seconds":-1}"#, r#"{"advance_seconds":1.5}"#, "[]"] {
+    for body in [
+        "{}",
+        r#"{"advance_seconds":-1}"#,
+        r#"{"advance_seconds":1.5}"#,
+        "[]",
+    ] {
         move_clock(&server, body).is(400, "ValidationException");
     }
     move_clock(&server, "{").is(400, "SerializationException");

@@ -44,8 +44,19 @@ fn a_body_that_is_no_request() {
     let server = Server::start();
     let client = server.client(ROOT);
     let deep = format!("{}{}", r#"{"a":"#.repeat(5000), "}".repeat(5000));
-    for body in ["{", "[]", "null", "\"x\"", "{} {}", "\u{fffd}", &deep, "{\"KeyId\":[]}"] {
-        client.call("DescribeKey", body).is(400, "SerializationException");
+    for body in [
+        "{",
+        "[]",
+        "null",
+        "\"x\"",
+        "{} {}",
+        "\u{fffd}",
+        &deep,
+        "{\"KeyId\":[]}",
+    ] {
+        client
+            .call("DescribeKey", body)
+            .is(400, "SerializationException");
     }
     let mut bytes = client.request("ListKeys", "");
     bytes.body = vec![0xff; 100];

@@ -76,7 +76,9 @@ impl Server {
             // So that it never waits for a reader.
             let _ = out.read_to_end(&mut Vec::new());
         });
-        let line = saying.recv_timeout(PATIENCE).expect("it says where it listens");
+        let line = saying
+            .recv_timeout(PATIENCE)
+            .expect("it says where it listens");
         let line = line.trim_end();
         let address = line
             .strip_prefix("listening on http://")

@@ -41,7 +41,10 @@ fn a_wrong_signature() {
         secret: ALICE.secret,
         ..ROOT
     };
-    server.client(forged).call("ListKeys", "{}").is(400, INVALID);
+    server
+        .client(forged)
+        .call("ListKeys", "{}")
+        .is(400, INVALID);
     // Each bit of it counts.
     let request = client.request("ListKeys", "{}");
     let authorization = request.authorization();
@@ -71,7 +74,9 @@ fn a_wrong_signature() {
     let token = client
         .request("ListKeys", "{}")
         .signed_header("x-amz-security-token", "x");
-    client.send(&token.sign()).is(400, "UnrecognizedClientException");
+    client
+        .send(&token.sign())
+        .is(400, "UnrecognizedClientException");
     server.goes_on();
 }
 
@@ -87,9 +92,13 @@ fn a_captured_signature() {
     let mut body = captured.clone();
     body.body = br#"{"KeyId":"alias/other"}"#.to_vec();
     client.send(&body).is(400, INVALID);
-    let target = captured.clone().change("x-amz-target", "TrentService.DisableKey");
+    let target = captured
+        .clone()
+        .change("x-amz-target", "TrentService.DisableKey");
     client.send(&target).is(400, INVALID);
-    let host = captured.clone().change("host", "kms.us-east-1.amazonaws.com");
+    let host = captured
+        .clone()
+        .change("host", "kms.us-east-1.amazonaws.com");
     client.send(&host).is(400, INVALID);
     // Another hash, told or signed, makes no other body.
     let hash = hex(&Sha256::digest(b"{}"));
@@ -123,9 +132,17 @@ fn a_stale_date() {
             false => answer.is(400, INVALID),
         }
     }
-    for date in ["", "20260101", "2026-01-01T00:00:00Z", "20261301T000000Z", "99999999T999999Z"] {
+    for date in [
+        "",
+        "20260101",
+        "2026-01-01T00:00:00Z",
+        "20261301T000000Z",
+        "99999999T999999Z",
+    ] {
         let request = client.request("ListKeys", "{}");
-        client.send(&request.change("x-amz-date", date).sign()).is(400, INCOMPLETE);
+        client
+            .send(&request.change("x-amz-date", date).sign())
+            .is(400, INCOMPLETE);
     }
 }
 
@@ -137,7 +154,10 @@ fn a_header_that_is_not_signed() {
         let request = client.request("ListKeys", "{}").unsigned(name);
         client.send(&request.sign()).is(400, INVALID);
     }
-    let added = client.request("ListKeys", "{}").sign().header("x-amz-meta", "1");
+    let added = client
+        .request("ListKeys", "{}")
+        .sign()
+        .header("x-amz-meta", "1");
     client.send(&added).is(400, INVALID);
     // One that is not the server's business.
     let type_unsigned = client.request("ListKeys", "{}").unsigned("content-type");
@@ -147,7 +167,10 @@ fn a_header_that_is_not_signed() {
     missing.signed.push("x-amz-missing".to_owned());
     client.send(&missing.sign()).is(400, INVALID);
     // Twice, and it would not be clear which one counts.
-    for (name, value) in [("x-amz-target", "TrentService.DisableKey"), ("host", "other")] {
+    for (name, value) in [
+        ("x-amz-target", "TrentService.DisableKey"),
+        ("host", "other"),
+    ] {
         let twice = client.request("ListKeys", "{}").header(name, value);
         client.send(&twice.sign()).is(400, INVALID);
     }
@@ -169,13 +192,19 @@ fn a_credential_of_another_scope() {
         client.send(&request.sign()).is(400, INVALID);
     }
     let elsewhere = Server::with(["--region", "eu-central-1"]);
-    elsewhere.client(ROOT).call("ListKeys", "{}").is(400, INVALID);
+    elsewhere
+        .client(ROOT)
+        .call("ListKeys", "{}")
+        .is(400, INVALID);
     let client = elsewhere.client(ROOT);
     let mut request = client.request("CreateKey", "{}");
     request.scope[1] = "eu-central-1".to_owned();
     let answer = client.send(&request.sign());
     let arn = answer.body["KeyMetadata"]["Arn"].as_str().unwrap();
-    assert!(arn.starts_with("arn:aws:kms:eu-central-1:111122223333:key/"), "{arn}");
+    assert!(
+        arn.starts_with("arn:aws:kms:eu-central-1:111122223333:key/"),
+        "{arn}"
+    );
 }
 
 #[test]
@@ -183,10 +212,17 @@ fn an_authorization_that_is_none() {
     let server = Server::start();
     let client = server.client(ROOT);
     let request = client.request("ListKeys", "{}");
-    client.send(&request).is(400, "MissingAuthenticationTokenException");
+    client
+        .send(&request)
+        .is(400, "MissingAuthenticationTokenException");
     let right = request.authorization();
     client
-        .send(&request.clone().header("authorization", &right).header("authorization", &right))
+        .send(
+            &request
+                .clone()
+                .header("authorization", &right)
+                .header("authorization", &right),
+        )
         .is(400, INCOMPLETE);
     for wrong in [
         "",
@@ -199,9 +235,14 @@ fn an_authorization_that_is_none() {
         &right.replace("/kms/", "/kms/kms/"),
         &format!("{right}, Signature=0"),
         &format!("{right}, Other=0"),
-        &right.replace("SignedHeaders=", &format!("SignedHeaders={}", "a;".repeat(60))),
+        &right.replace(
+            "SignedHeaders=",
+            &format!("SignedHeaders={}", "a;".repeat(60)),
+        ),
     ] {
-        client.send(&request.clone().header("authorization", wrong)).is(400, INCOMPLETE);
+        client
+            .send(&request.clone().header("authorization", wrong))
+            .is(400, INCOMPLETE);
     }
     // In the query instead, as for a link that is passed on.
     let mut presigned = request.clone();
@@ -210,11 +251,13 @@ fn an_authorization_that_is_none() {
         ROOT.id
     );
     client.send(&presigned).is(400, INCOMPLETE);
-    let with_query = Request { path: "/?a=b".into(), ..request.clone() };
+    let with_query = Request {
+        path: "/?a=b".into(),
+        ..request.clone()
+    };
     client.send(&with_query.sign()).is(400, INCOMPLETE);
     server.goes_on();
 }
-
 
 /// Also who signs rightly can ask for nothing that there is not.
 #[test]
@@ -227,9 +270,16 @@ fn no_such_operation() {
     }
     let request = client.request("ListKeys", "{}");
     for target in ["ListKeys", "DynamoDB_20120810.ListTables", "TrentService."] {
-        client.send(&request.clone().change("x-amz-target", target).sign()).is(404, unknown);
+        client
+            .send(&request.clone().change("x-amz-target", target).sign())
+            .is(404, unknown);
     }
-    for (method, path) in [("GET", "/"), ("PUT", "/"), ("POST", "/clock"), ("POST", "/x")] {
+    for (method, path) in [
+        ("GET", "/"),
+        ("PUT", "/"),
+        ("POST", "/clock"),
+        ("POST", "/x"),
+    ] {
         let mut request = request.clone();
         (request.method, request.path) = (method.to_owned(), path.to_owned());
         client.send(&request.sign()).is(404, unknown);

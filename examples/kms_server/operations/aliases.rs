@@ -13,7 +13,9 @@ const ALIASES_IN_PAGE: usize = 50;
 
 pub(super) async fn create(session: &Session<'_>, fields: &Fields) -> ApiResult<()> {
     let alias = name(fields)?;
-    let key = session.key_named(fields.need("TargetKeyId")?, By::Id).await?;
+    let key = session
+        .key_named(fields.need("TargetKeyId")?, By::Id)
+        .await?;
     let kms = key.kms(session, fields);
     let created = kms.create_alias(alias, &key.name).await;
     created.map_err(|error| key.refusal(error))
@@ -21,7 +23,9 @@ pub(super) async fn create(session: &Session<'_>, fields: &Fields) -> ApiResult<
 
 pub(super) async fn update(session: &Session<'_>, fields: &Fields) -> ApiResult<()> {
     let alias = name(fields)?;
-    let key = session.key_named(fields.need("TargetKeyId")?, By::Id).await?;
+    let key = session
+        .key_named(fields.need("TargetKeyId")?, By::Id)
+        .await?;
     let kms = key.kms(session, fields);
     let updated = kms.update_alias(alias, &key.name).await;
     updated.map_err(|error| key.refusal(error))

@@ -9,7 +9,7 @@ use base64::engine::general_purpose::STANDARD as BASE64;
 use lru::LruCache;
 use serde_json::json;
 use waxseal::EncryptionContext;
-use waxseal::kms::{Ciphertext, DataKeySpec};
+use waxseal::kms::{Ciphertext, DataKeySpec, Operation};
 
 use super::key::{By, Key};
 use super::session::Session;
@@ -92,8 +92,20 @@ pub(super) async fn re_encrypt(session: &Session<'_>, fields: &Fields) -> ApiRes
     let source_context = context(fields, "SourceEncryptionContext");
     let destination_context = context(fields, "DestinationEncryptionContext");
     let source = source(session, fields, "SourceKeyId", blob).await?;
-    let to = session.key_named(fields.need("DestinationKeyId")?, By::IdOrAlias).await?;
+    let to = session
+        .key_named(fields.need("DestinationKeyId")?, By::IdOrAlias)
+        .await?;
     if to.account.id != source.key.account.id {
+        let kms = to.kms(session, fields);
+        let explained = kms.explain(Operation::ReEncrypt, &to.name, &destination_context);
+        // Nothing has been recorded by that.
+        let explained = explained.await.map_err(|error| ApiError {
+            is_recorded: false,
+            ..to.refusal(error)
+        })?;
+        if !explained.is_allowed() {
+            return Err(session.denied());
+        }
         return Err(ApiError::unsupported(
             "Re-encryption from one account to another is not supported by this server",
         ));

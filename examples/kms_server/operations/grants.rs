@@ -20,7 +20,10 @@ pub(super) async fn create(session: &Session<'_>, fields: &Fields) -> ApiResult<
     check_services(fields)?;
     let request = request(fields)?;
     let key = session.key(fields, By::Id).await?;
-    let created = key.kms(session, fields).create_grant(&key.name, request).await;
+    let created = key
+        .kms(session, fields)
+        .create_grant(&key.name, request)
+        .await;
     let created = created.map_err(|error| key.refusal(error))?;
     Ok(json!({ "GrantId": created.id, "GrantToken": created.token }))
 }
@@ -66,8 +69,12 @@ fn request(fields: &Fields) -> ApiResult<CreateGrant> {
 
 /// A principal, as AWS tells a wrong one.
 fn principal(arn: &str) -> ApiResult<Principal> {
-    arn.parse()
-        .map_err(|_| ApiError::new("InvalidArnException", "ARN does not refer to a valid principal"))
+    arn.parse().map_err(|_| {
+        ApiError::new(
+            "InvalidArnException",
+            "ARN does not refer to a valid principal",
+        )
+    })
 }
 
 /// AWS's own services are not here.

@@ -82,8 +82,12 @@ impl<'a> Session<'a> {
                 return Ok(account);
             }
         }
-        // Of what is not its own, a caller learns no more.
-        Err(ApiError::new(
+        Err(self.denied())
+    }
+
+    /// Of what is not its own, a caller learns no more than this.
+    pub(super) fn denied(&self) -> ApiError {
+        ApiError::new(
             "AccessDeniedException",
             format!(
                 "User: {} is not authorized to perform: kms:{} on this resource because the \
@@ -92,7 +96,7 @@ impl<'a> Session<'a> {
                 self.caller.principal().arn(),
                 self.operation.name()
             ),
-        ))
+        )
     }
 }
 

@@ -64,9 +64,7 @@ fn told(error: &KmsError, region: &str, account: &str) -> ApiError {
             "You have exceeded the rate at which you may call KMS. Reduce the frequency of your \
              calls.",
         ),
-        KmsError::MalformedPolicy { .. } => {
-            ApiError::new("MalformedPolicyDocumentException", told)
-        }
+        KmsError::MalformedPolicy { .. } => ApiError::new("MalformedPolicyDocumentException", told),
         KmsError::InvalidGrantToken => ApiError::new("InvalidGrantTokenException", told),
         KmsError::DryRun => ApiError::new(
             "DryRunOperationException",

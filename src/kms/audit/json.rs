@@ -28,7 +28,8 @@ const MAX_RESOURCES: usize = 16;
 const MAX_DEPTH: u8 = 4;
 /// A bound on a record, which the parts' bounds keep: four sections, and all
 /// texts with each byte escaped.
-pub(super) const MAX_RECORD: usize = 512 * 1024;
+#[cfg(test)]
+const MAX_RECORD: usize = 512 * 1024;
 
 pub(super) fn write(event: &AuditEvent<'_>, out: &mut Vec<u8>) {
     let mut serializer = serde_json::Serializer::with_formatter(out, NoControls);

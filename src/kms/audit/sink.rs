@@ -231,9 +231,12 @@ impl AuditSinks {
         &self,
         work: impl Fn(&dyn AuditSink) -> Result<(), AuditError>,
     ) -> Result<(), AuditError> {
-        self.0
-            .iter()
-            .fold(Ok(()), |result, sink| result.and(work(&**sink)))
+        let mut result = Ok(());
+        for sink in &self.0 {
+            let done = work(&**sink);
+            result = result.and(done);
+        }
+        result
     }
 }
 

@@ -20,6 +20,9 @@ use crate::kms::parameter::Parameter;
 use crate::kms::state::Operation;
 use crate::kms::time::Timestamp;
 
+/// Which aliases a key has is no part of it, and finding out reads them all.
+pub(super) const NO_ALIASES: &str = "the KMS does not judge by kms:ResourceAliases";
+
 /// What a KMS needs to judge calls, and to tell of them.
 pub(super) struct Access {
     /// Who calls, where nobody else does.
@@ -53,8 +56,8 @@ impl Guard {
         let policy = match record.access.policy.as_deref() {
             None => Policy::Default,
             Some(text) => match KeyPolicy::parse(text) {
-                Ok(policy) => Policy::Own(Box::new(policy)),
-                Err(_) => Policy::Unreadable,
+                Ok(policy) if !policy.asks_for_aliases() => Policy::Own(Box::new(policy)),
+                _ => Policy::Unreadable,
             },
         };
         let mut grants: HashMap<Box<str>, Vec<usize>> = HashMap::new();
@@ -195,6 +198,15 @@ struct Question<'a> {
 impl Question<'_> {
     fn check(&self, call: &Call<'_>) -> KmsResult<()> {
         let request = &self.request;
+        let cannot_judge = |policy: &Arc<IdentityPolicy>| policy.asks_for_aliases();
+        if self.identity.iter().any(cannot_judge) {
+            return Err(KmsError::AccessDenied {
+                principal: request.principal.arn().to_owned(),
+                action: call.action(),
+                resource: request.resource.to_owned(),
+                reason: NO_ALIASES.to_owned(),
+            });
+        }
         let decision = evaluate(self.policy, self.identity, self.grant, request);
         if decision.is_allowed() {
             return Ok(());

@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use super::authorise::NO_ALIASES;
 use super::gate::{By, Call, Change};
 use super::{Inner, LocalKms};
 use crate::context::EncryptionContext;
@@ -205,6 +206,9 @@ impl Inner {
             ));
         }
         let parsed = KeyPolicy::parse(policy).map_err(|error| refused(error.to_string()))?;
+        if parsed.asks_for_aliases() {
+            return Err(refused(NO_ALIASES.to_owned()));
+        }
         let again = Call {
             operation: Operation::PutKeyPolicy,
             ..*call

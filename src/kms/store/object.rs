@@ -18,6 +18,7 @@ use super::{
     StoreFuture, check_length, check_name,
 };
 use crate::crypto::CryptoBackend;
+use crate::runtime::Runtime;
 
 /// Blobs in an object store, for any number of machines at once. Clones are
 /// the same store.
@@ -67,7 +68,7 @@ use crate::crypto::CryptoBackend;
 #[derive(Clone)]
 pub struct ObjectBlobStore {
     inner: Inner,
-    runtime: Option<Handle>,
+    runtime: Option<Runtime>,
 }
 
 #[derive(Clone)]
@@ -108,11 +109,11 @@ impl ObjectBlobStore {
         self
     }
 
-    /// Does its work on this runtime. It must not be one whose only thread
-    /// waits for this store.
+    /// Does its work on this runtime. A blocking call inside a task of it is
+    /// refused with [`Unavailable`](StoreError::Unavailable).
     #[must_use]
     pub fn on_runtime(mut self, runtime: Handle) -> Self {
-        self.runtime = Some(runtime);
+        self.runtime = Some(Runtime::Given(runtime));
         self
     }
 
@@ -124,7 +125,7 @@ impl ObjectBlobStore {
         let work = work(self.inner.clone());
         match &self.runtime {
             None => work.await,
-            Some(runtime) => match runtime.spawn(work).await {
+            Some(runtime) => match runtime.run(work).await {
                 Ok(result) => result,
                 Err(error) => Err(StoreError::Unavailable {
                     source: Box::new(error),

@@ -9,7 +9,7 @@ use std::task::{Poll, Waker};
 use std::time::Duration;
 
 use super::subject::Outcome;
-use crate::test_util::timer::Sleep;
+use crate::timer::Sleep;
 
 /// Makes a panic, or not ending in time, a failure.
 pub(super) async fn guarded(check: impl Future<Output = Outcome>, limit: Duration) -> Outcome {

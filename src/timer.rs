@@ -1,15 +1,18 @@
-//! Waiting for a time without a runtime: one thread of the process wakes
-//! whoever waits.
+//! Waiting for a time without a runtime: one thread of the process, started by
+//! the first who waits, wakes whoever does.
 
 use std::collections::BTreeMap;
 use std::future::Future;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::pin::Pin;
-use std::sync::{Condvar, LazyLock, Mutex, MutexGuard, PoisonError};
+use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll, Waker};
 use std::time::{Duration, Instant};
 
-/// A future that is ready at a time.
-pub(super) struct Sleep {
+/// A future that is ready at a time; at once where the process can have no
+/// further thread, because a limit that comes early is better than one that
+/// never does.
+pub(crate) struct Sleep {
     at: Instant,
     /// Where the timer keeps this one's waker.
     place: Option<Place>,
@@ -21,9 +24,9 @@ const FOREVER: Duration = Duration::from_secs(1 << 31);
 type Place = (Instant, u64);
 
 impl Sleep {
-    pub(super) fn new(time: Duration) -> Self {
+    pub(crate) fn new(time: Duration) -> Self {
         let now = Instant::now();
-        // Beyond what the platform can say is beyond any test.
+        // Beyond what the platform can say is beyond any use.
         let at = now.checked_add(time).unwrap_or(now + FOREVER);
         Sleep { at, place: None }
     }
@@ -36,13 +39,19 @@ impl Future for Sleep {
         if Instant::now() >= self.at {
             return Poll::Ready(());
         }
-        let timer = &*TIMER;
-        let mut waiting = timer.waiting();
+        let mut waiting = TIMER.waiting();
+        if !waiting.is_running {
+            let thread = std::thread::Builder::new().name("waxseal timer".to_owned());
+            if thread.spawn(|| TIMER.run()).is_err() {
+                return Poll::Ready(());
+            }
+            waiting.is_running = true;
+        }
         let place = self.place.unwrap_or((self.at, waiting.next));
         self.place = Some(place);
         waiting.next = waiting.next.max(place.1 + 1);
         let replaced = waiting.wakers.insert(place, context.waker().clone());
-        timer.changed.notify_one();
+        TIMER.changed.notify_one();
         // Not under the lock: a waker may be what holds another of these.
         drop(waiting);
         drop(replaced);
@@ -64,20 +73,20 @@ struct Timer {
     changed: Condvar,
 }
 
-#[derive(Default)]
 struct Waiting {
+    is_running: bool,
     next: u64,
     wakers: BTreeMap<Place, Waker>,
 }
 
-static TIMER: LazyLock<Timer> = LazyLock::new(|| {
-    let thread = std::thread::Builder::new().name("waxseal test timer".to_owned());
-    thread.spawn(|| TIMER.run()).expect("a thread");
-    Timer {
-        waiting: Mutex::default(),
-        changed: Condvar::new(),
-    }
-});
+static TIMER: Timer = Timer {
+    waiting: Mutex::new(Waiting {
+        is_running: false,
+        next: 0,
+        wakers: BTreeMap::new(),
+    }),
+    changed: Condvar::new(),
+};
 
 impl Timer {
     fn waiting(&self) -> MutexGuard<'_, Waiting> {
@@ -95,9 +104,11 @@ impl Timer {
             };
             if at <= now {
                 let waker = waiting.wakers.remove(&(at, number));
-                // Not under the lock: a waker may poll, and so come back here.
+                // Not under the lock: a waker may poll, and so come back here. One
+                // that panics is its executor's fault, and must not end the timer.
                 drop(waiting);
-                waker.into_iter().for_each(Waker::wake);
+                let wake = AssertUnwindSafe(|| waker.into_iter().for_each(Waker::wake));
+                let _ = catch_unwind(wake);
                 waiting = self.waiting();
             } else {
                 let waited = self.changed.wait_timeout(waiting, at - now);

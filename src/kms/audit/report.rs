@@ -1,0 +1,150 @@
+//! What the verifier says.
+
+use std::fmt;
+
+use super::checkpoint::AuditNotice;
+use super::key::AuditPublicKey;
+use super::line::AuditHead;
+
+/// A place in a file.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct AuditPlace {
+    /// The file, as it was given.
+    pub file: String,
+    /// The line, from 1 on.
+    pub line: u64,
+}
+
+impl fmt::Display for AuditPlace {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}, line {}", self.file, self.line)
+    }
+}
+
+/// Something that is wrong with a trail.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct AuditFinding {
+    /// Where; `None` where it is about the trail as a whole.
+    pub place: Option<AuditPlace>,
+    /// What.
+    pub problem: AuditProblem,
+}
+
+impl fmt::Display for AuditFinding {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match &self.place {
+            Some(place) => write!(f, "{place}: {}", self.problem),
+            None => write!(f, "{}", self.problem),
+        }
+    }
+}
+
+/// What is wrong.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum AuditProblem {
+    /// The line is not what was written: its hash is another one.
+    #[error("the line was changed: its hash does not fit")]
+    Changed,
+    /// No line of a trail stands there.
+    #[error("this is no line of a trail: it was changed or inserted")]
+    Malformed,
+    /// Longer than any line that is written.
+    #[error("the line is longer than any that is written")]
+    TooLong,
+    /// The file ends within a line.
+    #[error("the line has no end: the file was cut, or is being written, or the writer crashed")]
+    Torn,
+    /// Lines are missing before this one.
+    #[error("lines are missing before this one: {expected} to {} were removed or moved", found - 1)]
+    Missing {
+        /// The number that was expected.
+        expected: u64,
+        /// The number that is there.
+        found: u64,
+    },
+    /// The line has a number that was there before, or was expected before.
+    #[error("the line {found} stands where {expected} is due: it was moved, repeated or inserted")]
+    OutOfOrder {
+        /// The number that was expected.
+        expected: u64,
+        /// The number that is there.
+        found: u64,
+    },
+    /// The line was written after another one than the one before it.
+    #[error(
+        "the line does not follow the one before it: that one, or this one, was replaced or inserted"
+    )]
+    Unlinked,
+    /// A checkpoint's signature does not fit.
+    #[error("the checkpoint's signature does not fit: lines up to here were rewritten")]
+    BadSignature,
+    /// A checkpoint is signed with another key than the given ones, or than the
+    /// checkpoints before it.
+    #[error("the checkpoint is signed with another key: {0}")]
+    ForeignKey(AuditPublicKey),
+    /// More events follow a checkpoint than its writer allows.
+    #[error(
+        "a checkpoint is overdue: it was removed, or the lines were written by another program"
+    )]
+    CheckpointOverdue,
+    /// The trail begins with an event: its first checkpoint is missing.
+    #[error("an event stands before the first checkpoint, with which a trail begins")]
+    NoFirstCheckpoint,
+    /// No line is there.
+    #[error("there is no line")]
+    Empty,
+    /// The trail ends before the head that was given.
+    #[error(
+        "the trail ends with the line {end}, and the head is the line {head}: the end was cut off"
+    )]
+    CutOff {
+        /// The last line's number.
+        end: u64,
+        /// The head's.
+        head: u64,
+    },
+    /// The head's line is another one.
+    #[error("the line {0} is not the one of the head: the trail was rewritten")]
+    OtherHead(u64),
+    /// The trail begins after the head that was given.
+    #[error("the line {0} of the head is in none of these files")]
+    HeadNotCovered(u64),
+}
+
+/// What the verifier found.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct AuditReport {
+    /// What is wrong, in the order of the lines: the first hundred.
+    pub findings: Vec<AuditFinding>,
+    /// How many more findings there are.
+    pub more_findings: u64,
+    /// How many lines there are.
+    pub lines: u64,
+    /// How many of them are events.
+    pub events: u64,
+    /// How many of them are checkpoints whose signature fits.
+    pub checkpoints: u64,
+    /// What the trail says about itself: the first hundred.
+    pub notices: Vec<(AuditPlace, AuditNotice)>,
+    /// How many more notices there are.
+    pub more_notices: u64,
+    /// The number of the first line.
+    pub first: Option<u64>,
+    /// The last line.
+    pub head: Option<AuditHead>,
+    /// How many lines at the end nothing vouches for: they are after the last
+    /// checkpoint, and after the head that was given. Whoever can write the
+    /// file could have replaced them or cut some off.
+    pub unanchored: u64,
+    /// The keys that signed checkpoints, as far as they are taken for good.
+    pub public_keys: Vec<AuditPublicKey>,
+}
+
+impl AuditReport {
+    /// Whether nothing is wrong.
+    pub fn is_sound(&self) -> bool {
+        self.findings.is_empty()
+    }
+}
