@@ -4,7 +4,7 @@ import datetime
 import json
 import os
 
-from operations import DENIED, LIMIT, NOT_FOUND, TAG, arn, import_material, policy_for, wrap
+from operations import DENIED, LIMIT, NOT_FOUND, arn, import_material, policy_for, wrap
 from server import ACCOUNT, OTHER, error_of
 
 UTC = datetime.timezone.utc
@@ -76,7 +76,7 @@ def tags(server):
     kms.tag_resource(KeyId=key, Tags=[{"TagKey": f"k{n:02}", "TagValue": "v"} for n in range(50)])
     kms.tag_resource(KeyId=key, Tags=[{"TagKey": "k00", "TagValue": ""}])
     more = [{"TagKey": "one-more", "TagValue": "v"}]
-    assert error_of(kms.tag_resource, KeyId=key, Tags=more) == TAG
+    assert error_of(kms.tag_resource, KeyId=key, Tags=more) == LIMIT
     listed = pages(kms.list_resource_tags, "Tags", KeyId=key)
     assert len(listed) == 50 and listed[0] == {"TagKey": "k00", "TagValue": ""}, listed
     kms.untag_resource(KeyId=key, TagKeys=["k00", "not-there"])

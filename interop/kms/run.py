@@ -93,6 +93,7 @@ def main():
         faults += trail.check(server.audit, server.requests, server.secrets)
         if arguments.waxseal:
             verify = [arguments.waxseal, "audit", "verify", server.audit]
+            verify += ["--public-key", server.public_key()]
             if subprocess.run(verify, timeout=60).returncode != 0:
                 faults.append("waxseal audit verify fails")
     if arguments.command:

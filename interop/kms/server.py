@@ -39,12 +39,16 @@ class Server:
         for access_key, (secret, account, user) in CREDENTIALS.items():
             user = f":{user}" if user else ""
             command += ["--credential", f"{access_key}:{secret}:{account}{user}"]
-        self.process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
+        self.log = folder / "server.log"
+        with self.log.open("w") as log:
+            self.process = subprocess.Popen(
+                command, stdout=subprocess.PIPE, stderr=log, text=True
+            )
         ready, _, _ = select.select([self.process.stdout], [], [], 60)
         line = self.process.stdout.readline() if ready else ""
         if not line.startswith("listening on "):
             self.stop()
-            raise SystemExit(f"the server does not start: {line!r}")
+            raise SystemExit(f"the server does not start: {line!r}\n{self.log.read_text()}")
         self.endpoint = line.split()[-1]
         # What was asked: the request's id, the operation, the error or None.
         self.requests = []
@@ -58,6 +62,10 @@ class Server:
         except subprocess.TimeoutExpired:
             self.process.kill()
             return self.process.wait()
+
+    def public_key(self):
+        """The key that signs the trail, as the server has told it."""
+        return self.log.read_text().splitlines()[0].split()[-1]
 
     def advance(self, days):
         """Moves the time of the keys."""

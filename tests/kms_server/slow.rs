@@ -107,18 +107,19 @@ fn many_large_bodies() {
         stream.write_all(b"{").unwrap();
         stream
     };
-    let waiting: Vec<TcpStream> = (0..64).map(|_| large()).collect();
-    let deadline = Instant::now() + PATIENCE;
-    loop {
-        let mut one_more = large();
-        let answer = read_answer(&mut one_more).expect("an answer");
-        if answer.status == 503 {
-            answer.is(503, "ServiceUnavailableException");
-            break;
-        }
-        assert!(Instant::now() < deadline, "{}", answer.body);
-    }
+    let mut waiting: Vec<TcpStream> = (0..80).map(|_| large()).collect();
     server.goes_on();
-    drop(waiting);
+    let mut refused = 0;
+    for stream in &mut waiting {
+        let answer = read_answer(stream).expect("an answer");
+        match answer.status {
+            503 => {
+                answer.is(503, "ServiceUnavailableException");
+                refused += 1;
+            }
+            _ => answer.is(408, "RequestTimeoutException"),
+        }
+    }
+    assert!((1..80).contains(&refused), "{refused} of 80 were refused");
     server.goes_on();
 }

@@ -23,7 +23,7 @@ pub(super) fn read(fields: &Fields) -> ApiResult<BTreeMap<String, String>> {
         }
     }
     match tags.len() > MAX_TAGS {
-        true => Err(too_many()),
+        true => Err(ApiError::new("TagException", "Too many tags")),
         false => Ok(tags),
     }
 }
@@ -38,18 +38,11 @@ fn check_key(key: &str) -> ApiResult<()> {
     }
 }
 
-fn too_many() -> ApiError {
-    ApiError::new("TagException", "Too many tags")
-}
-
 pub(super) async fn add(session: &Session<'_>, fields: &Fields) -> ApiResult<()> {
     let tags = read(fields)?;
     let key = session.key(fields, By::Id).await?;
     let tagged = key.kms(session, fields).tag(&key.name, &tags).await;
-    tagged.map_err(|error| match error {
-        waxseal::kms::KmsError::LimitExceeded { .. } => too_many().recorded(),
-        error => key.refusal(error),
-    })
+    tagged.map_err(|error| key.refusal(error))
 }
 
 pub(super) async fn remove(session: &Session<'_>, fields: &Fields) -> ApiResult<()> {
