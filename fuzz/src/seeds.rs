@@ -9,6 +9,7 @@ use crate::vectors::{cases, recipe};
 mod audit;
 mod kms;
 mod policy;
+mod requests;
 
 /// Longer messages are left out: an input in the corpus sets how long all may
 /// become.
@@ -26,6 +27,7 @@ pub const TARGETS: [&str; 10] = [
     "kms_store",
     "kms_record",
     "kms_backup",
+    "kms_server_request",
     "policy_document",
     "audit_verify",
 ];
@@ -66,6 +68,7 @@ pub fn of_target(target: &str) -> Option<Vec<Vec<u8>>> {
         "kms_store" => kms::stores(),
         "kms_record" => kms::records(),
         "kms_backup" => kms::backups(),
+        "kms_server_request" => requests::all(),
         "policy_document" => policy::documents(),
         "audit_verify" => audit::trails(),
         _ => return None,
