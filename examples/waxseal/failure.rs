@@ -180,7 +180,11 @@ fn code(action: Action, error: &Error) -> Code {
         }
         Error::PlaintextBoundExceeded { .. } | Error::Random(_) => Code::Io,
         Error::Provider(error) if error.kind() == ProviderErrorKind::Random => Code::Io,
-        error => of_kms(error).map_or(Code::Message, kms_code),
+        error => match of_kms(error) {
+            Some(error) => kms_code(error),
+            None if error.is_retryable() => Code::Io,
+            None => Code::Message,
+        },
     }
 }
 
@@ -327,7 +331,7 @@ fn hint(action: Action, error: &Error) -> Option<String> {
         }
         Error::Unwrap(failures) => {
             let names_keys = matches!(action, Action::Decrypt { names_keys: true });
-            unwrap_hint(error, failures, names_keys).into()
+            unwrap_hint(error, failures, names_keys)?.into()
         }
         Error::Provider(_) => of_kms(error).and_then(kms_hint)?.into(),
         Error::BufferLimit { .. } => "--max-buffered sets another limit".into(),
@@ -335,26 +339,32 @@ fn hint(action: Action, error: &Error) -> Option<String> {
     })
 }
 
-fn unwrap_hint(error: &Error, failures: &UnwrapFailures, names_keys: bool) -> &'static str {
+/// `None` where a service has said why itself.
+fn unwrap_hint(error: &Error, failures: &UnwrapFailures, names_keys: bool) -> Option<&'static str> {
     let refused = of_kms(error);
     if let Some(KmsError::NotFound { .. }) = refused {
-        return match names_keys {
+        return Some(match names_keys {
             true => "the key was deleted, or is in another store than the one that was given",
             false => "the key was deleted, or is in another store: give its --store or --key",
-        };
+        });
     }
     if let Some(hint) = refused.and_then(kms_hint) {
-        return hint;
+        return Some(hint);
     }
-    let tried = failures
+    let mut kinds = failures
         .iter()
         .flat_map(|failure| &failure.causes)
-        .any(|cause| cause.kind() != ProviderErrorKind::NotConfigured);
-    if tried {
-        "the key is another one, or the message was changed"
-    } else if names_keys {
-        "it was encrypted with another key than what was given: `waxseal inspect` shows which"
-    } else {
-        "give the --key or the --store that it was encrypted with: `waxseal inspect` shows which"
+        .map(ProviderError::kind)
+        .filter(|kind| *kind != ProviderErrorKind::NotConfigured)
+        .peekable();
+    if kinds.peek().is_none() {
+        return Some(if names_keys {
+            "it was encrypted with another key than what was given: `waxseal inspect` shows which"
+        } else {
+            "give the --key or the --store that it was encrypted with: `waxseal inspect` shows which"
+        });
     }
+    kinds
+        .any(|kind| kind == ProviderErrorKind::InvalidCiphertext)
+        .then_some("the key is another one, or the message was changed")
 }

@@ -7,6 +7,7 @@ use std::sync::Arc;
 use waxseal::blocking::wait;
 use waxseal::{InvalidRawAesKey, KeyProvider, MultiProvider, RawAesProvider};
 
+use crate::aws_kms;
 use crate::default_key;
 use crate::failure::{Failure, say};
 use crate::files::{quoted, read_key};
@@ -40,8 +41,21 @@ pub(crate) struct KeyOptions {
     /// Decrypting without both also tries the key file of earlier versions,
     /// `waxseal/default.key` in your data folder or what the variable
     /// WAXSEAL_DEFAULT_KEY names, where there is one.
+    #[cfg_attr(
+        feature = "aws-kms",
+        doc = "",
+        doc = "aws-kms:KEY is a key of AWS KMS: its ARN, or, to encrypt only, its id or an",
+        doc = "alias. Credentials, and the Region where KEY does not say it, are found as",
+        doc = "every AWS tool finds them. A multi-Region key opens what its replicas have",
+        doc = "encrypted."
+    )]
     #[arg(long = "key", value_name = "KEYSPEC", conflicts_with = "store")]
     specs: Vec<String>,
+
+    /// The address of AWS KMS, for tests and private endpoints
+    #[cfg(feature = "aws-kms")]
+    #[arg(long, value_name = "URL", requires = "specs")]
+    endpoint: Option<String>,
 
     #[command(flatten)]
     store: StoreOptions,
@@ -65,15 +79,30 @@ impl KeyOptions {
         };
         Ok(Keys {
             chosen,
+            endpoint: self.endpoint(),
             options: &self.store,
             stores: Stores::new(&self.store),
         })
     }
 }
 
+impl KeyOptions {
+    #[cfg(feature = "aws-kms")]
+    fn endpoint(&self) -> Option<&str> {
+        self.endpoint.as_deref()
+    }
+
+    #[cfg(not(feature = "aws-kms"))]
+    fn endpoint(&self) -> Option<&str> {
+        None
+    }
+}
+
 /// The keys of a run, and the stores that they are in.
 pub(crate) struct Keys<'a> {
     chosen: Chosen,
+    /// Of AWS KMS.
+    endpoint: Option<&'a str>,
     options: &'a StoreOptions,
     stores: Stores<'a>,
 }
@@ -101,7 +130,10 @@ impl Keys<'_> {
                 let own = Some(place.key_file.clone());
                 own.into_iter().chain(default_key::find()).collect()
             }
-            Chosen::Named(specs) => specs.iter().map(|spec| spec.file().to_owned()).collect(),
+            Chosen::Named(specs) => {
+                let files = specs.iter().filter_map(KeySpec::file);
+                files.map(Path::to_owned).collect()
+            }
         };
         files.extend(self.options.passphrase_file().map(PathBuf::from));
         files
@@ -116,6 +148,7 @@ impl Keys<'_> {
                 self.local_to_encrypt(place, None)
             }
             Chosen::Named(specs) => all(specs.iter().map(|spec| match spec {
+                KeySpec::AwsKms { key } => aws_kms::provider(key, self.endpoint),
                 KeySpec::Local { place, alias } => self.local_to_encrypt(place, alias.as_deref()),
                 KeySpec::RawAes {
                     namespace,
@@ -141,6 +174,7 @@ impl Keys<'_> {
                 all([self.local_to_decrypt(place, None), earlier])
             }
             Chosen::Named(specs) => all(specs.iter().map(|spec| match spec {
+                KeySpec::AwsKms { key } => aws_kms::provider(key, self.endpoint),
                 KeySpec::Local { place, alias } => self.local_to_decrypt(place, alias.as_deref()),
                 KeySpec::RawAes {
                     namespace,
@@ -215,6 +249,9 @@ fn all(
 /// One `--key`. A kind of key is one variant: its text, its files, its
 /// provider.
 pub(crate) enum KeySpec {
+    AwsKms {
+        key: String,
+    },
     Local {
         place: Place,
         alias: Option<String>,
@@ -234,14 +271,26 @@ impl FromStr for KeySpec {
     fn from_str(text: &str) -> Result<Self, Failure> {
         let (kind, rest) = text.split_once(':').unwrap_or((text, ""));
         match kind {
+            "aws-kms" => aws_kms(rest),
             "local" => local(rest),
             "raw-aes" => raw_aes(rest),
             _ => Err(Failure::usage(
                 "a KEYSPEC begins with the kind of key, and the kind is not one of: local \
-                 (local:DIR[:ALIAS]), raw-aes (raw-aes:NAMESPACE:NAME:FILE)",
+                 (local:DIR[:ALIAS]), raw-aes (raw-aes:NAMESPACE:NAME:FILE), aws-kms (aws-kms:KEY)",
             )),
         }
     }
+}
+
+fn aws_kms(key: &str) -> Result<KeySpec, Failure> {
+    if key.is_empty() {
+        return Err(Failure::usage(
+            "an AWS KMS key is aws-kms:KEY, and KEY is missing",
+        ));
+    }
+    Ok(KeySpec::AwsKms {
+        key: key.to_owned(),
+    })
 }
 
 /// `DIR[:ALIAS]`: DIR may hold colons.
@@ -303,10 +352,11 @@ fn raw_aes(text: &str) -> Result<KeySpec, Failure> {
 }
 
 impl KeySpec {
-    fn file(&self) -> &Path {
+    fn file(&self) -> Option<&Path> {
         match self {
-            KeySpec::Local { place, .. } => &place.key_file,
-            KeySpec::RawAes { file, .. } => file,
+            KeySpec::AwsKms { .. } => None,
+            KeySpec::Local { place, .. } => Some(&place.key_file),
+            KeySpec::RawAes { file, .. } => Some(file),
         }
     }
 }

@@ -7,6 +7,7 @@
 //! [`context`], [`policy`], [`batch`] (which input goes where), [`files`],
 //! [`failure`].
 
+mod aws_kms;
 mod audit;
 mod batch;
 mod context;

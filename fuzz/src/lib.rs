@@ -12,6 +12,7 @@
 //! - [`world`], [`lying`] and [`subject`]: a small store of it, what somebody
 //!   does to it, and everything that can be done with it.
 //! - [`policy`]: what holds of every policy, and calls to try it with.
+//! - [`trail`]: an audit trail, and what somebody makes of it.
 //! - [`splice`]: small changes of bytes.
 //! - [`vectors`]: the project's test vectors, for [`seeds`] and against the
 //!   model.
@@ -32,5 +33,6 @@ pub mod seeds;
 pub mod splice;
 pub mod subject;
 pub mod tape;
+pub mod trail;
 pub mod vectors;
 pub mod world;

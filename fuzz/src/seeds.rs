@@ -6,6 +6,7 @@ use crate::recipe::{Content, Edit, EdkParts, Recipe, What};
 use crate::tape::{Cuts, Pair, Text, write};
 use crate::vectors::{cases, recipe};
 
+mod audit;
 mod kms;
 mod policy;
 mod requests;
@@ -28,6 +29,7 @@ pub const TARGETS: [&str; 10] = [
     "kms_backup",
     "kms_server_request",
     "policy_document",
+    "audit_verify",
 ];
 
 /// The inputs of a target; `None` for a name that is none.
@@ -68,6 +70,7 @@ pub fn of_target(target: &str) -> Option<Vec<Vec<u8>>> {
         "kms_backup" => kms::backups(),
         "kms_server_request" => requests::all(),
         "policy_document" => policy::documents(),
+        "audit_verify" => audit::trails(),
         _ => return None,
     })
 }

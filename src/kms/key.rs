@@ -333,7 +333,10 @@ impl KeyRecord {
             | O::GenerateDataKey
             | O::GenerateDataKeyWithoutPlaintext => (true, false, false, false),
             O::DescribeKey
+            | O::GetKeyPolicy
             | O::ListAliases
+            | O::ListGrants
+            | O::ListKeyPolicies
             | O::ListKeyRotations
             | O::ListResourceTags
             | O::GetKeyRotationStatus => (false, true, false, false),

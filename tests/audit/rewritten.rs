@@ -100,6 +100,15 @@ fn after_a_checkpoint() {
     assert_eq!(report.findings[0].problem, AuditProblem::NoFirstCheckpoint);
 }
 
+/// Notices are not counted as events: they make no trail of their own.
+#[test]
+fn without_any_checkpoint() {
+    let notice = r#""notice":{"time":"2025-06-15T15:06:40Z","kind":"unclosed"}"#;
+    let report = verify(&chained([notice, notice]), pinned());
+    assert_eq!(report.findings[0].problem, AuditProblem::NoFirstCheckpoint);
+    assert_eq!(report.findings.len(), 1);
+}
+
 /// All of it, signed with another key.
 #[test]
 fn with_another_key() {

@@ -195,6 +195,8 @@ fn keyspecs_that_are_none() {
         ("local:alias/a", "DIR is missing"),
         ("local:store:alias/", "no name"),
         ("local:/", "no name"),
+        ("aws-kms", "KEY is missing"),
+        ("aws-kms:", "KEY is missing"),
     ] {
         for command in ["encrypt", "decrypt"] {
             tool.fails([command, "in", "-o", "out", "--key", spec], 2, &[word]);

@@ -394,7 +394,7 @@ impl<'a> World<'a> {
             }
             Op::RunDue { handle } => self.run_due(handle),
             Op::Disconnect { handle } => {
-                self.handles[handle].disconnect();
+                self.handles[handle].disconnect().unwrap();
                 self.model.is_connected[handle] = false;
                 Ok(None)
             }

@@ -992,6 +992,21 @@ pub(crate) const CASES: &[Case] = &[
     ),
     // Where AWS says nothing.
     key_policy(
+        "ForAnyValue is false of an absent key, with IfExists too",
+        "AWS IAM user guide, \"Set operators for multivalued context keys\", of ForAnyValue; that \
+         IfExists changes nothing about it is the finding of the evaluator that \
+         tests/policy_differential asks, and the stricter reading",
+        r#"{"Effect": "Allow", "Principal": "*", "Action": "kms:*", "Resource": "*",
+            "Condition": {"ForAnyValue:StringEqualsIfExists": {"kms:GrantOperations": "Encrypt"}}}"#,
+        &[
+            (|| alice("kms:CreateGrant"), Denied),
+            (
+                || alice("kms:CreateGrant").grant_operations(["Encrypt"]),
+                Allowed,
+            ),
+        ],
+    ),
+    key_policy(
         "context keys that differ only in case get around no policy",
         "None: AWS KMS API reference, \"GrantConstraints\", asks to not use such keys",
         r#"{"Effect": "Allow", "Principal": "*", "Action": "kms:Encrypt", "Resource": "*",

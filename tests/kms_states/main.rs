@@ -21,7 +21,7 @@ use waxseal::test_util::ManualClock;
 use waxseal::{Clock, EncryptionContext, SecretBytes};
 
 use table::Kind::{Expired, External, Local, NeverImported};
-use table::{ABSENT, DIFFERENCES, Kind, NEWER, Outcome, Row, TABLE, expected};
+use table::{ABSENT, DIFFERENCES, Kind, NEWER, Outcome, Row, TABLE, WITH_POLICY, expected};
 
 const DAY: Duration = Duration::from_secs(24 * 60 * 60);
 
@@ -66,6 +66,16 @@ struct Scene {
     /// What the key has encrypted while it could; else what the other has.
     blob: Vec<u8>,
     other_blob: Vec<u8>,
+    /// A grant of the key's, if it could be given one.
+    #[cfg(feature = "kms-policy")]
+    grant: Option<String>,
+}
+
+#[cfg(feature = "kms-policy")]
+fn grant_request() -> waxseal::kms::CreateGrant {
+    use waxseal::kms::{CreateGrant, GrantOperation, Principal};
+    let grantee = Principal::user("111122223333", "bob").unwrap();
+    CreateGrant::new(grantee, [GrantOperation::Decrypt])
 }
 
 fn context() -> EncryptionContext {
@@ -109,6 +119,11 @@ impl Scene {
                 .unwrap()
                 .blob;
         }
+        #[cfg(feature = "kms-policy")]
+        let grant = match kind {
+            NeverImported => None,
+            _ => Some(wait(kms.create_grant(&key.id, grant_request())).unwrap().id),
+        };
         match state {
             KeyState::Enabled => {}
             KeyState::Disabled => wait(kms.disable_key(&key.id)).unwrap(),
@@ -123,7 +138,7 @@ impl Scene {
             KeyState::PendingDeletion => {
                 wait(kms.schedule_deletion(&key.id, Some(7))).unwrap();
             }
-            KeyState::Unavailable => kms.disconnect(),
+            KeyState::Unavailable => kms.disconnect().unwrap(),
             state => panic!("{state}"),
         }
         let key = wait(kms.describe_key(&key.id)).unwrap();
@@ -136,6 +151,8 @@ impl Scene {
             other,
             blob,
             other_blob,
+            #[cfg(feature = "kms-policy")]
+            grant,
         }
     }
 
@@ -188,8 +205,12 @@ impl Scene {
                 wait(call).map(drop)
             }
             "GetKeyRotationStatus" => {
-                let described = wait(kms.describe_key(key));
-                described.map(|key| assert_eq!(key.rotation, self.key.rotation))
+                let described = wait(kms.describe_key(key)).map(|key| key.rotation);
+                let is_same = |rotation| assert_eq!(rotation, self.key.rotation);
+                return Some(vec![
+                    described.map(is_same),
+                    wait(kms.rotation_status(key)).map(is_same),
+                ]);
             }
             #[cfg(feature = "aws-lc-rs")]
             "GetParametersForImport" => {
@@ -210,7 +231,12 @@ impl Scene {
                 assert!(ids.contains(&key) && ids.contains(&other));
             }),
             "ListResourceTags" => {
-                wait(kms.describe_key(key)).map(|key| assert_eq!(key.tags["tag"], "value"))
+                let described = wait(kms.describe_key(key)).map(|key| key.tags);
+                let is_there = |tags: BTreeMap<_, _>| assert_eq!(tags["tag"], "value");
+                return Some(vec![
+                    described.map(is_there),
+                    wait(kms.tags(key)).map(is_there),
+                ]);
             }
             "ReEncrypt" => {
                 let (blob, other_blob) = (&self.blob, &self.other_blob);
@@ -235,6 +261,38 @@ impl Scene {
             "UntagResource" => wait(kms.untag(key, &["tag"])),
             "UpdateAlias" => wait(kms.update_alias("alias/other", key)),
             "UpdateKeyDescription" => wait(kms.update_description(key, "new")),
+            #[cfg(feature = "kms-policy")]
+            operation if WITH_POLICY.contains(&operation) => return self.call_policy(operation),
+            #[cfg(not(feature = "kms-policy"))]
+            operation if WITH_POLICY.contains(&operation) => return None,
+            operation => panic!("{operation} is not called"),
+        };
+        Some(vec![one])
+    }
+
+    /// Calls an operation of policies and grants.
+    #[cfg(feature = "kms-policy")]
+    fn call_policy(&self, operation: &str) -> Option<Vec<Result<(), KmsError>>> {
+        const POLICY: &str = r#"{"Version": "2012-10-17", "Statement": [{"Effect": "Allow",
+            "Principal": {"AWS": "000000000000"}, "Action": "kms:*", "Resource": "*"}]}"#;
+        let (kms, key) = (&self.kms, self.key.id.as_str());
+        let one = match operation {
+            "CreateGrant" => wait(kms.create_grant(key, grant_request())).map(drop),
+            "GetKeyPolicy" => wait(kms.get_key_policy(key)).map(drop),
+            "ListGrants" => wait(kms.list_grants(key)).map(drop),
+            "ListKeyPolicies" => wait(kms.list_key_policies(key)).map(drop),
+            "ListRetirableGrants" => {
+                let retiring = waxseal::kms::Principal::root("111122223333").unwrap();
+                wait(kms.list_retirable_grants(&retiring)).map(drop)
+            }
+            "PutKeyPolicy" => {
+                return Some(vec![
+                    wait(kms.put_key_policy(key, POLICY)),
+                    wait(kms.put_key_policy_unchecked(key, POLICY)),
+                ]);
+            }
+            "RetireGrant" => wait(kms.retire_grant(key, self.grant.as_ref()?)),
+            "RevokeGrant" => wait(kms.revoke_grant(key, self.grant.as_ref()?)),
             operation => panic!("{operation} is not called"),
         };
         Some(vec![one])
@@ -341,7 +399,7 @@ fn the_table_is_whole() {
             assert!(names.contains(&operation.name()), "{operation}");
         }
     }
-    for absent in ABSENT {
+    for absent in ABSENT.iter().chain(WITH_POLICY) {
         assert!(names.contains(absent), "{absent}");
     }
     for (operations, ..) in DIFFERENCES {
@@ -393,6 +451,9 @@ fn a_key_whose_deletion_came_is_not_found_by_anything() {
                 assert_eq!(page.keyrings.len(), 1);
                 continue;
             }
+            if *operation == "ListRetirableGrants" {
+                continue;
+            }
             for result in scene.call(operation).into_iter().flatten() {
                 let outcome = Outcome::of(result, operation, &scene.key.arn);
                 assert_eq!(outcome, Outcome::NotFound, "{operation}");
@@ -413,9 +474,18 @@ fn keys_that_are_not_the_customers() {
     ];
     const TELLING: &[&str] = &[
         "DescribeKey",
+        "GetKeyPolicy",
         "GetKeyRotationStatus",
         "ListAliases",
+        "ListGrants",
+        "ListKeyPolicies",
         "ListKeyRotations",
+    ];
+    const OF_NO_KEY: &[&str] = &[
+        "DeleteAlias",
+        "ListKeys",
+        "ListResourceTags",
+        "ListRetirableGrants",
     ];
     for is_service in [true, false] {
         let mut scene = Scene::new(Local, KeyState::Enabled);
@@ -434,7 +504,7 @@ fn keys_that_are_not_the_customers() {
             .blob;
         for (operation, _) in rows() {
             // Not of this key.
-            if matches!(*operation, "DeleteAlias" | "ListKeys" | "ListResourceTags") {
+            if OF_NO_KEY.contains(operation) {
                 continue;
             }
             for result in scene.call(operation).into_iter().flatten() {

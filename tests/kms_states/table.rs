@@ -61,22 +61,25 @@ pub(crate) const NEWER: &[Row] = &[
     ("SetMinimumVersion",                   ["✓", "✓", "✓", "X [3]", "✓"]),
 ];
 
-/// Operations of AWS KMS that are not here: grants and policies are another
-/// layer, and there are no asymmetric keys.
+/// Operations of AWS KMS that are not here: there are no asymmetric keys.
 pub(crate) const ABSENT: &[&str] = &[
-    "CreateGrant",
     "GenerateDataKeyPair",
     "GenerateDataKeyPairWithoutPlaintext",
-    "GetKeyPolicy",
     "GetPublicKey",
+    "Sign",
+    "Verify",
+];
+
+/// Operations that take the feature `kms-policy`.
+pub(crate) const WITH_POLICY: &[&str] = &[
+    "CreateGrant",
+    "GetKeyPolicy",
     "ListGrants",
     "ListKeyPolicies",
     "ListRetirableGrants",
     "PutKeyPolicy",
     "RetireGrant",
     "RevokeGrant",
-    "Sign",
-    "Verify",
 ];
 
 /// The table's footnotes, as they apply to keys of this kind: what the

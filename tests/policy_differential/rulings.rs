@@ -17,7 +17,7 @@ pub(crate) struct Ruling {
     pub(crate) reword: fn(&Case) -> Option<Case>,
 }
 
-pub(crate) const RULINGS: [Ruling; 5] = [
+pub(crate) const RULINGS: [Ruling; 6] = [
     Ruling {
         name: "NotPrincipal exempts who is named, and not all of a named account",
         source: "AWS IAM user guide, \"AWS JSON policy elements: NotPrincipal\", example of Bob and \
@@ -51,6 +51,15 @@ pub(crate) const RULINGS: [Ruling; 5] = [
                  to which the policy applies in the Resource element of your policy statement\". The evaluator lets any ARN in an \
                  Allow do, since it takes the * of the request for a pattern.",
         reword: keyless,
+    },
+    Ruling {
+        name: "variables are replaced wherever they may stand",
+        source: "AWS IAM user guide, \"IAM policy elements: Variables and tags\": \"You can use a \
+                 policy variable for Condition values in any condition that involves the string \
+                 operators or the ARN operators\"; of ${*}: \"can be used in any string where you can \
+                 use regular policy variables\". The evaluator splits an ARN at the colon in a \
+                 variable's name, and leaves ${*} as it is where there are no wildcards.",
+        reword: replaced,
     },
     Ruling {
         name: "epoch times are seconds",
@@ -235,8 +244,21 @@ fn keyless(case: &Case) -> Option<Case> {
         return None;
     }
     // An ARN that only `*` covers.
-    reworded.resource = format!("arn:aws:nothing:none:{}:key/none", case.account);
+    reworded.resource = format!("arn:aws:nothing:none:{}:none", case.account);
     Some(reworded)
+}
+
+fn replaced(case: &Case) -> Option<Case> {
+    conditions(case, |operator, _, values| {
+        for text in texts(values) {
+            if operator.contains("Arn") {
+                *text = text.replace("${aws:PrincipalAccount}", case.principal.account());
+            } else if !operator.contains("Like") {
+                *text = text.replace("${*}", "*");
+            }
+        }
+        None
+    })
 }
 
 fn epoch(case: &Case) -> Option<Case> {

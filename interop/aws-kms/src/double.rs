@@ -1,5 +1,6 @@
 //! A double of AWS KMS: GenerateDataKey, Encrypt and Decrypt in its JSON
-//! protocol, for any key that is named. It checks no signature.
+//! protocol, for any key that is named, in the Region that a request is signed
+//! for. It checks no signature.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -17,12 +18,12 @@ use tokio::net::{TcpListener, TcpStream};
 use crate::http::Message;
 use crate::server::Server;
 
-/// The Region of the double's keys.
+/// A Region.
 pub const REGION: &str = "us-east-1";
 /// The account of the double's keys.
 pub const ACCOUNT: &str = "111122223333";
 
-/// The ARN of the double's key of this id.
+/// The ARN of the key of this id, in that Region.
 ///
 /// A key whose id starts with `missing`, `disabled` or `denied` is so; one that
 /// starts with `mrk-` is the same key in every Region.
@@ -110,7 +111,7 @@ fn refusal(code: &str) -> Value {
 fn answer(request: &Message) -> Option<Result<Value, &'static str>> {
     let operation = request.header("x-amz-target")?;
     let body: Value = serde_json::from_slice(&request.body).ok()?;
-    let (region, id) = match name(body["KeyId"].as_str()?) {
+    let (region, id) = match name(body["KeyId"].as_str()?, region(request)?) {
         Some(name) => name,
         None => return Some(Err("NotFoundException")),
     };
@@ -154,18 +155,25 @@ fn answer(request: &Message) -> Option<Result<Value, &'static str>> {
     }))
 }
 
-/// The Region and id of a key.
-fn name(text: &str) -> Option<(String, String)> {
-    if let Some(rest) = text.strip_prefix("arn:aws:kms:") {
-        let (region, rest) = rest.split_once(':')?;
-        let resource = rest.strip_prefix(ACCOUNT)?.strip_prefix(':')?;
-        let id = resource
-            .strip_prefix("key/")
-            .or_else(|| resource.strip_prefix("alias/"))?;
-        return Some((region.to_owned(), id.to_owned()));
-    }
-    let id = text.strip_prefix("alias/").unwrap_or(text);
-    Some((REGION.to_owned(), id.to_owned()))
+/// The Region that a request is signed for.
+fn region(request: &Message) -> Option<&str> {
+    let (_, scope) = request.header("authorization")?.split_once("Credential=")?;
+    scope.split('/').nth(2)
+}
+
+/// The Region and id of a key, which is not known in another Region.
+fn name(text: &str, here: &str) -> Option<(String, String)> {
+    let id = match text.strip_prefix("arn:aws:kms:") {
+        None => text.strip_prefix("alias/").unwrap_or(text),
+        Some(rest) => {
+            let resource = rest.strip_prefix(here)?.strip_prefix(':')?;
+            let resource = resource.strip_prefix(ACCOUNT)?.strip_prefix(':')?;
+            resource
+                .strip_prefix("key/")
+                .or_else(|| resource.strip_prefix("alias/"))?
+        }
+    };
+    Some((here.to_owned(), id.to_owned()))
 }
 
 /// A key for each id.

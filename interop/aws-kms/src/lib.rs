@@ -26,5 +26,10 @@ pub fn settings(endpoint: &str, region: &str, access_key: &str, secret: &str) ->
 
 /// A client of a double, or of what stands before it.
 pub fn client(endpoint: &str) -> Client {
-    Client::from_conf(settings(endpoint, REGION, "test", "test").build())
+    client_in(endpoint, REGION)
+}
+
+/// The same, in this Region.
+pub fn client_in(endpoint: &str, region: &str) -> Client {
+    Client::from_conf(settings(endpoint, region, "test", "test").build())
 }

@@ -10,7 +10,7 @@ use waxseal::{
     AwsKmsProvider, AwsKmsProviderBuilder, CommitmentPolicy, EncryptionContext, Error,
     InvalidAwsKmsProvider, KeyProvider, MultiProvider, ProviderErrorKind, RetryPolicy, inspect,
 };
-use waxseal_interop_aws_kms::{ACCOUNT, Double, Fault, Proxy, arn, client};
+use waxseal_interop_aws_kms::{ACCOUNT, Double, Fault, Proxy, REGION, arn, client, client_in};
 
 fn builder(client: SdkClient) -> AwsKmsProviderBuilder {
     AwsKmsProvider::builder(client)
@@ -19,8 +19,14 @@ fn builder(client: SdkClient) -> AwsKmsProviderBuilder {
 }
 
 fn strict(double: &Double, key: &str) -> AwsKmsProvider {
-    let builder = builder(client(&double.endpoint()));
+    let builder = builder(client_of(double, key));
     builder.generator(key).build().unwrap()
+}
+
+/// A client in the Region of this key, if it says one.
+fn client_of(double: &Double, key: &str) -> SdkClient {
+    let region = key.split(':').nth(3).unwrap_or(REGION);
+    client_in(&double.endpoint(), region)
 }
 
 fn context() -> EncryptionContext {
@@ -98,7 +104,7 @@ fn multi_region_keys() {
     let writer = Client::new(strict(&double, &key));
     let message = writer.encrypt(b"text", &context()).unwrap();
     let reader = |multi_region: bool, key: &str| {
-        let builder = builder(client(&double.endpoint())).key(key);
+        let builder = builder(client_of(&double, key)).key(key);
         let builder = if multi_region {
             builder.multi_region()
         } else {

@@ -27,6 +27,8 @@ pub struct Caller {
     pub(in crate::kms) user_agent: Option<String>,
     pub(in crate::kms) request_id: Option<AuditId>,
     pub(in crate::kms) dry_run: bool,
+    /// Whether a handle that acts as somebody was asked to act as somebody else.
+    pub(in crate::kms) is_second_hand: bool,
 }
 
 impl Caller {
@@ -41,6 +43,7 @@ impl Caller {
             user_agent: None,
             request_id: None,
             dry_run: false,
+            is_second_hand: false,
         }
     }
 
@@ -86,7 +89,7 @@ impl Caller {
 
     /// Asks only whether calls would be allowed: those that would be end as
     /// [`KmsError::DryRun`](crate::kms::KmsError::DryRun) and do nothing. Those
-    /// that concern no key are made.
+    /// that concern no key and change nothing (lists, random bytes) are made.
     pub fn dry_run(mut self, dry_run: bool) -> Self {
         self.dry_run = dry_run;
         self
@@ -100,7 +103,10 @@ impl Caller {
     /// What tells callers apart: two that differ in any of it must never share
     /// what one of them was given.
     pub(crate) fn identity_parts(&self) -> Vec<&[u8]> {
+        let flag = |is_set| if is_set { &[1][..] } else { &[0] };
         let mut parts: Vec<&[u8]> = vec![
+            flag(self.dry_run),
+            flag(self.is_second_hand),
             self.principal.arn().as_bytes(),
             self.via_service.as_deref().unwrap_or_default().as_bytes(),
         ];

@@ -67,9 +67,13 @@ impl Quotas {
     /// How many calls of this operation (and of those that share its quota) an
     /// account may make a second.
     pub fn per_second(&self, operation: Operation) -> Option<f64> {
-        let (_, quota) = self.of(operation)?;
-        Some(1.0 / quota.replenish_interval().as_secs_f64())
-            .map(|rate| (rate * 1000.0).round() / 1000.0)
+        if is_cryptographic(operation) {
+            return self.cryptographic.map(|rate| f64::from(rate.get()));
+        }
+        match self.has_management.then(|| rate(operation))?? {
+            Rate::PerSecond(calls) => Some(f64::from(calls)),
+            Rate::Every(pause) => Some(1.0 / pause.as_secs_f64()),
+        }
     }
 
     /// The group of an operation, and its quota.
@@ -81,11 +85,11 @@ impl Quotas {
                 governor::Quota::per_second(per_second),
             ));
         }
-        let millis = self.has_management.then(|| interval(operation))??;
-        let quota = governor::Quota::with_period(Duration::from_millis(millis))?;
-        // As many at once as in a second.
-        let burst = u32::try_from(1000 / millis).ok().and_then(NonZeroU32::new);
-        let quota = quota.allow_burst(burst.unwrap_or(NonZeroU32::MIN));
+        let quota = match self.has_management.then(|| rate(operation))?? {
+            // As many at once as in a second.
+            Rate::PerSecond(calls) => governor::Quota::per_second(NonZeroU32::new(calls)?),
+            Rate::Every(pause) => governor::Quota::with_period(pause)?,
+        };
         Some((Group::Operation(operation.name()), quota))
     }
 }
@@ -109,11 +113,17 @@ fn is_cryptographic(operation: Operation) -> bool {
     )
 }
 
-/// Milliseconds between two calls of an operation, by AWS's table.
-fn interval(operation: Operation) -> Option<u64> {
+enum Rate {
+    PerSecond(u32),
+    /// One in so long.
+    Every(Duration),
+}
+
+/// How often an operation may be called, by AWS's table.
+fn rate(operation: Operation) -> Option<Rate> {
     use Operation as O;
     let per_second = match operation {
-        O::GetParametersForImport => return Some(4000),
+        O::GetParametersForImport => return Some(Rate::Every(Duration::from_secs(4))),
         O::CreateGrant => 50,
         O::DescribeKey | O::ListResourceTags => 2000,
         O::GetKeyPolicy | O::GetKeyRotationStatus => 1000,
@@ -137,7 +147,7 @@ fn interval(operation: Operation) -> Option<u64> {
         // Not in AWS KMS, or the KMS's own.
         _ => return None,
     };
-    Some((1000 / per_second).max(1))
+    Some(Rate::PerSecond(per_second))
 }
 
 type Limiter = RateLimiter<u64, HashMapStateStore<u64>, Elapsed, NoOpMiddleware<Duration>>;

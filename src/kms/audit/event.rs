@@ -45,6 +45,30 @@ pub enum AuditEventKind {
 /// assert!(event.to_json().contains(r#""errorCode":"LimitExceededException""#));
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
+///
+/// Secrets and bytes have no way in:
+///
+/// ```compile_fail,E0308
+/// use waxseal::{SecretBytes, kms::audit::Parameter};
+///
+/// let secret = SecretBytes::from(vec![7; 32]);
+/// let parameter = Parameter::Text(&secret);
+/// ```
+///
+/// ```compile_fail,E0308
+/// use waxseal::kms::audit::Parameter;
+///
+/// let parameter = Parameter::Text(b"plaintext");
+/// ```
+///
+/// ```compile_fail,E0277
+/// use std::time::SystemTime;
+/// use waxseal::{SecretBytes, kms::audit::{AuditEvent, AuditId}};
+///
+/// let secret = SecretBytes::from(vec![7; 32]);
+/// let event = AuditEvent::new("Encrypt", SystemTime::now(), AuditId::from_bytes([1; 16]))
+///     .with_error("code", &secret);
+/// ```
 #[derive(Clone, Copy)]
 pub struct AuditEvent<'a> {
     pub(crate) time: SystemTime,

@@ -88,8 +88,8 @@ pub enum AuditProblem {
         "a checkpoint is overdue: it was removed, or the lines were written by another program"
     )]
     CheckpointOverdue,
-    /// The trail begins with an event: its first checkpoint is missing.
-    #[error("an event stands before the first checkpoint, with which a trail begins")]
+    /// The trail has no checkpoint, or an event stands before the first one.
+    #[error("the first checkpoint, with which a trail begins, is missing")]
     NoFirstCheckpoint,
     /// No line is there.
     #[error("there is no line")]

@@ -163,6 +163,8 @@ impl AuditVerifier {
         };
         if self.report.lines == 0 {
             self.found(whole(AuditProblem::Empty));
+        } else if self.report.first == Some(1) && !self.has_checkpoint {
+            self.found(whole(AuditProblem::NoFirstCheckpoint));
         }
         if let Some(kept) = self.kept {
             let problem = match self.kept_is {

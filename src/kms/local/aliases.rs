@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::SystemTime;
 
-use super::gate::Call;
+use super::gate::{Call, Outcome};
 use super::{Inner, Loaded, LoadedAlias, LocalKms, MAX_ATTEMPTS, not_found};
 use crate::kms::alias::{self, AliasRecord};
 use crate::kms::error::{KmsError, KmsResult, RecordProblem};
@@ -72,9 +72,10 @@ impl LocalKms {
         let update = async {
             alias::check(alias)?;
             self.0.authorise_alias(&call, alias)?;
+            let before = self.0.authorise_target(&call, alias).await?;
             let id = self.0.admit_afresh(call).await?;
-            self.0.authorise_target(&call, alias).await?;
             let decide = |target: Option<&str>| match target {
+                Some(_) if target != before.as_deref() => Err(KmsError::busy(alias, 1)),
                 Some(_) => Ok(Some(id.clone())),
                 None => Err(not_found(alias)),
             };
@@ -92,17 +93,32 @@ impl LocalKms {
         let call = self
             .call(Operation::DeleteAlias, alias)
             .with_details(&details);
+        // It means nothing any more once it is deleted.
+        let named = match self.0.takes_note() {
+            true => self.0.named_arn(alias).await,
+            false => None,
+        };
         let delete = async {
+            self.0.enter(&call)?;
             alias::check(alias)?;
             self.0.authorise_alias(&call, alias)?;
-            self.0.authorise_target(&call, alias).await?;
+            let before = self.0.authorise_target(&call, alias).await?;
+            call.end_dry_run()?;
             let decide = |target: Option<&str>| match target {
+                Some(_) if target != before.as_deref() => Err(KmsError::busy(alias, 1)),
                 Some(_) => Ok(None),
                 None => Err(not_found(alias)),
             };
             self.0.write_alias(alias, decide).await
         };
-        self.0.pass(call, delete).await
+        let deleted: KmsResult<()> = delete.await;
+        let named = named.as_deref();
+        let outcome = Outcome {
+            keys: named.as_slice(),
+            ..Outcome::of(&deleted)
+        };
+        self.0.note(&call, outcome)?;
+        deleted
     }
 
     /// All names, or those of one key, sorted. Names of deleted keys are gone
@@ -140,7 +156,7 @@ impl LocalKms {
 }
 
 impl Inner {
-    async fn list_aliases(&self, wanted: Option<&str>) -> KmsResult<AliasList> {
+    pub(super) async fn list_aliases(&self, wanted: Option<&str>) -> KmsResult<AliasList> {
         let mut list = AliasList::default();
         for name in &self.vault.names("aliases/").await? {
             let stored = match self.vault.read::<AliasRecord>(name).await {
@@ -182,31 +198,28 @@ impl Inner {
     /// Admits a call by what the store says now, and gives the key's id.
     async fn admit_afresh(&self, call: Call<'_>) -> KmsResult<String> {
         let id = self.resolve_afresh(call.key).await?;
-        self.load_afresh(&id).await?;
-        let call = Call { key: &id, ..call };
-        self.admit_key(call, |record, _, _| record.id.clone()).await
+        let key = self.load_afresh(&id).await?;
+        let key = key.ok_or_else(|| not_found(call.key))?;
+        self.admit_loaded(call, key, |record, _, _| record.id.clone())
+            .await
     }
 
     /// Whether a call may be made of the key that an alias means now, besides of
-    /// the alias. A missing one is for others to tell.
-    async fn authorise_target(&self, call: &Call<'_>, alias: &str) -> KmsResult<()> {
+    /// the alias: its id. A missing one is for others to tell.
+    async fn authorise_target(&self, call: &Call<'_>, alias: &str) -> KmsResult<Option<String>> {
         let loaded = self.load_alias_afresh(alias).await?;
-        let target = loaded
-            .as_deref()
-            .and_then(|alias| alias.record.target.as_deref());
-        let key = match target {
-            Some(id) => self.load_afresh(id).await,
-            None => return Ok(()),
+        let Some(id) = loaded.and_then(|alias| alias.record.target.clone()) else {
+            return Ok(None);
         };
-        match &key {
-            Ok(Some(key)) => match key.live() {
-                Ok(record) => self.authorise(call, record, &key.guard, self.now()),
-                Err(_) => Ok(()),
-            },
-            Ok(None) => Ok(()),
+        match self.load_afresh(&id).await {
+            Ok(Some(key)) if key.live().is_ok() => {
+                self.allow(*call, key).await?;
+            }
+            Ok(_) => {}
             // What its policy says cannot be read.
-            Err(_) => self.authorise_root(call),
+            Err(_) => self.authorise_root(call)?,
         }
+        Ok(Some(id))
     }
 
     /// Whether there is such a key, and its deletion is not due.

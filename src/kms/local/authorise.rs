@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::SystemTime;
 
 use super::gate::{By, Call, Part};
-use super::{Inner, Loaded};
+use super::{Inner, Loaded, LocalKms};
 use crate::kms::access::policy::{
     ConditionContext, Explanation, IdentityPolicy, KeyPolicy, Request, evaluate, explain,
 };
@@ -107,6 +107,22 @@ impl Call<'_> {
         }
     }
 
+    fn check_grant_tokens(&self) -> KmsResult<()> {
+        let By::Caller(caller) = self.by else {
+            return Ok(());
+        };
+        if caller.grant_tokens.len() > MAX_GRANT_TOKENS {
+            return Err(KmsError::LimitExceeded {
+                what: "grant tokens of one call",
+                limit: MAX_GRANT_TOKENS as u64,
+            });
+        }
+        caller
+            .grant_tokens
+            .iter()
+            .try_for_each(|token| parse_token(token).map(drop))
+    }
+
     pub(super) fn end_dry_run(&self) -> KmsResult<()> {
         match self.by {
             By::Caller(caller) if caller.dry_run => Err(KmsError::DryRun),
@@ -173,7 +189,7 @@ impl Call<'_> {
                 None => text("origin"),
             },
             request_alias: text("keyId").or(Some(self.key)).and_then(named_alias),
-            resource_aliases: &[],
+            resource_aliases: self.aliases,
         }
     }
 }
@@ -193,34 +209,46 @@ struct Question<'a> {
     identity: &'a [Arc<IdentityPolicy>],
     grant: Option<&'a str>,
     request: Request<'a>,
+    /// Whether the handle was made by one that acts as somebody already.
+    is_second_hand: bool,
 }
 
 impl Question<'_> {
     fn check(&self, call: &Call<'_>) -> KmsResult<()> {
         let request = &self.request;
-        let cannot_judge = |policy: &Arc<IdentityPolicy>| policy.asks_for_aliases();
-        if self.identity.iter().any(cannot_judge) {
-            return Err(KmsError::AccessDenied {
-                principal: request.principal.arn().to_owned(),
-                action: call.action(),
-                resource: request.resource.to_owned(),
-                reason: NO_ALIASES.to_owned(),
-            });
+        let denied = |reason: String| KmsError::AccessDenied {
+            principal: request.principal.arn().to_owned(),
+            action: call.action(),
+            resource: request.resource.to_owned(),
+            reason,
+        };
+        if self.is_second_hand {
+            return Err(denied("who acts as somebody cannot act as somebody else".to_owned()));
+        }
+        if self.cannot_judge() {
+            return Err(denied(NO_ALIASES.to_owned()));
         }
         let decision = evaluate(self.policy, self.identity, self.grant, request);
         if decision.is_allowed() {
             return Ok(());
         }
-        Err(KmsError::AccessDenied {
-            principal: request.principal.arn().to_owned(),
-            action: call.action(),
-            resource: request.resource.to_owned(),
-            reason: decision.refusal(request),
-        })
+        Err(denied(decision.refusal(request)))
     }
 
-    fn explain(&self) -> Explanation {
-        explain(self.policy, self.identity, self.grant, &self.request)
+    fn cannot_judge(&self) -> bool {
+        self.identity.iter().any(|policy| policy.asks_for_aliases())
+    }
+
+    fn explain(&self, call: &Call<'_>) -> KmsResult<Explanation> {
+        if self.is_second_hand || self.cannot_judge() {
+            self.check(call)?;
+        }
+        Ok(explain(
+            self.policy,
+            self.identity,
+            self.grant,
+            &self.request,
+        ))
     }
 }
 
@@ -252,6 +280,7 @@ impl Inner {
                 resource_account: &self.names.account,
                 context: call.conditions(caller, key.map(|(_, record)| record), now.into()),
             },
+            is_second_hand: caller.is_some_and(|caller| caller.is_second_hand),
         }
     }
 
@@ -290,6 +319,7 @@ impl Inner {
         if matches!(call.by, By::Kms) {
             return Ok(());
         }
+        call.check_grant_tokens()?;
         if let Some(quotas) = &self.access.quotas
             && call.part != Part::To
         {
@@ -332,7 +362,11 @@ impl Inner {
         record: &KeyRecord,
         guard: &Guard,
     ) -> KmsResult<Explanation> {
-        Ok(self.question_of(call, record, guard, self.now())?.explain())
+        if matches!(call.by, By::Caller(_)) && matches!(record.owner, Owner::Owned(_)) {
+            return Err(record.not_found());
+        }
+        self.question_of(call, record, guard, self.now())?
+            .explain(call)
     }
 
     /// Whether a policy would let a call be made of a key, apart from grants.
@@ -391,12 +425,7 @@ impl Inner {
     pub(super) fn authorise_root(&self, call: &Call<'_>) -> KmsResult<()> {
         match call.by {
             By::Root | By::Kms => Ok(()),
-            By::Caller(caller) => Err(KmsError::AccessDenied {
-                principal: caller.principal.arn().to_owned(),
-                action: call.action(),
-                resource: "*".to_owned(),
-                reason: "only the application that holds the KMS does this".to_owned(),
-            }),
+            By::Caller(caller) => Err(only_application(caller, call.action())),
         }
     }
 
@@ -409,12 +438,7 @@ impl Inner {
         let By::Caller(caller) = call.by else {
             return Ok(key);
         };
-        if caller.grant_tokens.len() > MAX_GRANT_TOKENS {
-            return Err(KmsError::LimitExceeded {
-                what: "grant tokens of one call",
-                limit: MAX_GRANT_TOKENS as u64,
-            });
-        }
+        call.check_grant_tokens()?;
         let mut is_known = true;
         for token in &caller.grant_tokens {
             let (key_id, grant_id) = parse_token(token)?;
@@ -431,6 +455,33 @@ impl Inner {
         Ok(self.load_afresh(&id).await?.unwrap_or(key))
     }
 
+    /// The key's aliases, if a policy that has a say in the call asks for them.
+    pub(super) async fn aliases_asked(
+        &self,
+        call: &Call<'_>,
+        key_id: &str,
+        guard: &Guard,
+    ) -> KmsResult<Vec<String>> {
+        let identity = match call.by {
+            By::Kms => return Ok(Vec::new()),
+            By::Root => &[][..],
+            By::Caller(caller) => &caller.identity_policies,
+        };
+        let is_asked = self
+            .policy_of(guard)
+            .is_some_and(KeyPolicy::asks_for_aliases)
+            || identity.iter().any(|policy| policy.asks_for_aliases());
+        if !is_asked {
+            return Ok(Vec::new());
+        }
+        let mut list = self.list_aliases(Some(key_id)).await?;
+        // One that cannot be read may be what a policy forbids.
+        if let Some(error) = list.damaged.pop() {
+            return Err(error);
+        }
+        Ok(list.aliases.into_iter().map(|alias| alias.name).collect())
+    }
+
     /// The ARN of what a call is about, if that can be told.
     pub(super) async fn named_arn(&self, key: &str) -> Option<String> {
         match self.names.parse(key).ok()? {
@@ -440,6 +491,27 @@ impl Inner {
                 self.target_arn(alias.as_deref())
             }
         }
+    }
+}
+
+impl LocalKms {
+    /// Refuses what is only the application's own, and tells the trail so.
+    pub(super) fn only_application(&self, action: &'static str) -> KmsResult<()> {
+        let Some(caller) = &self.1 else {
+            return Ok(());
+        };
+        let denied = only_application(caller, action);
+        self.record_refusal(action, denied.audit_code(), &denied.to_string())?;
+        Err(denied)
+    }
+}
+
+fn only_application(caller: &Caller, action: &'static str) -> KmsError {
+    KmsError::AccessDenied {
+        principal: caller.principal.arn().to_owned(),
+        action,
+        resource: "*".to_owned(),
+        reason: "only the application that holds the KMS does this".to_owned(),
     }
 }
 

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use super::gate::{By, Call, Outcome};
-use super::{Inner, Loaded};
+use super::{Inner, Loaded, LocalKms};
 use crate::kms::error::{KmsError, KmsResult};
 use crate::kms::key::KeyRecord;
 use crate::kms::time::Timestamp;
@@ -25,6 +25,12 @@ impl Guard {
 
 impl Call<'_> {
     pub(super) fn end_dry_run(&self) -> KmsResult<()> {
+        Ok(())
+    }
+}
+
+impl LocalKms {
+    pub(super) fn only_application(&self, _action: &'static str) -> KmsResult<()> {
         Ok(())
     }
 }
@@ -72,6 +78,15 @@ impl Inner {
         key: Arc<Loaded>,
     ) -> KmsResult<Arc<Loaded>> {
         Ok(key)
+    }
+
+    pub(super) async fn aliases_asked(
+        &self,
+        _call: &Call<'_>,
+        _key_id: &str,
+        _guard: &Guard,
+    ) -> KmsResult<Vec<String>> {
+        Ok(Vec::new())
     }
 
     pub(super) fn takes_note(&self) -> bool {

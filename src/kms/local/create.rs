@@ -111,14 +111,31 @@ impl LocalKms {
             ("origin", Parameter::Text(origin)),
             ("tags", Parameter::Tags(&tags)),
         ];
-        let call = self.call(Operation::CreateKey, "").with_details(&details);
+        #[cfg(feature = "kms-policy")]
+        let details = {
+            let [description, origin, tags] = details;
+            let bypass = Parameter::Bool(request.bypass_lockout_check);
+            let policy = Parameter::Text(request.policy.as_deref().unwrap_or_default());
+            [
+                description,
+                origin,
+                tags,
+                ("bypassPolicyLockoutSafetyCheck", bypass),
+                ("policy", policy),
+            ]
+        };
+        #[cfg(feature = "kms-policy")]
+        let asked = &details[..4 + usize::from(request.policy.is_some())];
+        #[cfg(not(feature = "kms-policy"))]
+        let asked = &details;
+        let call = self.call(Operation::CreateKey, "").with_details(asked);
         let create = async {
             self.0.enter(&call)?;
             self.0.authorise_keyless(&call)?;
             if !tags.is_empty() {
                 let tag = self
                     .call(Operation::TagResource, "")
-                    .with_details(&details[2..]);
+                    .with_details(&details[2..3]);
                 self.0.authorise_keyless(&tag)?;
             }
             if let Some(alias) = &request.alias {
@@ -179,6 +196,10 @@ impl LocalKms {
     pub async fn owned_key(&self, name: &str) -> KmsResult<String> {
         alias::service_alias(name)?;
         let owner = Owner::Owned(name.to_owned());
+        let call = self.call(Operation::CreateKey, "");
+        if let Err(denied) = self.0.authorise_root(&call) {
+            return self.0.settle(call, Err(denied)).await;
+        }
         // No caller's text is taken for an alias of this kind.
         let id = self.named_key(&format!("owned/{name}"), owner).await?;
         Ok(self.0.arn_of(&id))
@@ -229,8 +250,7 @@ impl Inner {
             let bypass = request.bypass_lockout_check;
             record.access.policy = Some(self.checked_policy(call, &record, policy, bypass)?);
         }
-        #[cfg(not(feature = "kms-policy"))]
-        let _ = call;
+        call.end_dry_run()?;
         let (keyring, id) = (self.keyring(&record)?, record.id.clone());
         let entry = KeyEntry::Live(Box::new(record));
         let stamp = self.vault.write(&key_name(&id), &entry, None).await?;

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use super::gate::{Direction, Outcome, Part};
+use super::gate::{Direction, Outcome, Part, as_strs};
 use super::{Call, Inner, Loaded, LocalKms, Used};
 use crate::context::EncryptionContext;
 use crate::crypto::{Entropy, SecretBytes};
@@ -156,18 +156,29 @@ impl LocalKms {
         destination_context: &EncryptionContext,
     ) -> KmsResult<Ciphertext> {
         let operation = Operation::ReEncrypt;
-        let (mut source_arn, mut destination_arn) = (None, None);
+        // Of which keys it is, for policies that ask and for the trail.
+        let source = match Sealed::parse(blob) {
+            Some(sealed) => self.0.load(sealed.key_id).await.ok().flatten(),
+            None => None,
+        };
+        let destination = self.0.locate(destination_key).await.ok();
+        let id = |key: &Option<Arc<Loaded>>| key.as_ref().map(|key| key.id().to_owned());
+        let is_same = source.is_some() && id(&source) == id(&destination);
         let work = async {
+            let details = [
+                ("reEncryptOnSameKey", Parameter::Bool(is_same)),
+                ("keyId", Parameter::Text(source_key.unwrap_or_default())),
+            ];
             let from = self.call(operation, source_key.unwrap_or_default());
             let from = from.with_part(Part::From).with_context(source_context);
-            let (source, used) = self.open(from, blob, source_key, source_context).await?;
-            source_arn = Some(self.0.arn_of(source.id()));
+            let from = from.with_details(&details);
+            let (_, used) = self.open(from, blob, source_key, source_context).await?;
             let to = self.call(operation, destination_key).with_part(Part::To);
-            let to = to.with_context(destination_context);
+            let to = to
+                .with_context(destination_context)
+                .with_details(&details[..1]);
             let entropy = self.entropy(SALT_LENGTH);
-            let sealed = self.seal(to, entropy, used.value.expose()).await?;
-            destination_arn = Some(sealed.key_arn.clone());
-            Ok(sealed)
+            self.seal(to, entropy, used.value.expose()).await
         };
         let result = work.await;
         if self.0.takes_note() {
@@ -187,10 +198,9 @@ impl LocalKms {
                 ),
             ];
             let details = &details[..3 + usize::from(source_key.is_some())];
-            let keys: Vec<&str> = [&source_arn, &destination_arn]
-                .into_iter()
-                .filter_map(|arn| arn.as_deref())
-                .collect();
+            let keys = [&source, &destination].into_iter().flatten();
+            let arns: Vec<String> = keys.map(|key| self.0.arn_of(key.id())).collect();
+            let keys = as_strs(&arns);
             let call = self.call(operation, destination_key).with_details(details);
             self.0.note(
                 &call,
@@ -325,8 +335,11 @@ impl LocalKms {
             let bytes = context_bytes(Some(context))?;
             let sealed = Sealed::parse(blob).ok_or(KmsError::InvalidCiphertext)?;
             if let Some(key) = key {
-                let given = self.0.locate_living(key).await?;
+                let given = self.0.locate(key).await?;
                 if given.id() != sealed.key_id {
+                    // Who may not use the key is told nothing of it.
+                    let given = self.0.allow(Call { key, ..call }, given).await?;
+                    given.living(self.0.now())?;
                     return Err(KmsError::IncorrectKey {
                         key: self.0.arn_of(given.id()),
                     });

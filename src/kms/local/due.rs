@@ -59,9 +59,11 @@ impl LocalKms {
     /// Destroy backups and snapshots, or the root with all of the store.
     ///
     /// # Errors
-    /// The store's, when the keys cannot be listed. A single key's failure is
-    /// part of the report.
+    /// The store's, when the keys cannot be listed; [`KmsError::AccessDenied`]
+    /// by a handle that acts as somebody. A single key's failure is part of the
+    /// report.
     pub async fn run_due(&self) -> KmsResult<DueReport> {
+        self.only_application("RunDue")?;
         let mut report = DueReport::default();
         let names = self.0.vault.names("keys/").await?;
         for id in names.iter().filter_map(|name| key_id(name)) {
@@ -84,12 +86,14 @@ impl LocalKms {
     /// when the value is dropped.
     ///
     /// # Errors
-    /// When no thread can be started.
+    /// When no thread can be started, and by a handle that acts as somebody.
     pub fn start_scheduler(
         &self,
         every: Duration,
         mut tell: impl FnMut(KmsResult<DueReport>) + Send + 'static,
     ) -> io::Result<Scheduler> {
+        self.only_application("StartScheduler")
+            .map_err(|denied| io::Error::new(io::ErrorKind::PermissionDenied, denied))?;
         let kms = self.clone();
         let (stop, stopped) = mpsc::channel::<()>();
         let pause = every.min(kms.0.usage_flush_interval);

@@ -46,6 +46,9 @@ pub(crate) struct Call<'a> {
     /// What else was asked.
     #[cfg_attr(not(feature = "kms-policy"), allow(dead_code))]
     pub(crate) details: Parameters<'a>,
+    /// All aliases of the key, where a policy asks for them.
+    #[cfg_attr(not(feature = "kms-policy"), allow(dead_code))]
+    pub(crate) aliases: &'a [&'a str],
 }
 
 /// Re-encryption uses two keys, and each asks for a permission of its own. Only
@@ -115,6 +118,7 @@ impl<'a> Call<'a> {
             key,
             context: None,
             details: &[],
+            aliases: &[],
         }
     }
 
@@ -125,6 +129,11 @@ impl<'a> Call<'a> {
 
     pub(crate) fn with_details(mut self, details: Parameters<'a>) -> Self {
         self.details = details;
+        self
+    }
+
+    pub(super) fn with_aliases(mut self, aliases: &'a [&'a str]) -> Self {
+        self.aliases = aliases;
         self
     }
 
@@ -243,11 +252,14 @@ impl Inner {
         };
         let key = match found.await {
             Ok(key) => key,
-            Err(error) => {
-                self.note_use(&call, None, Err(&error))?;
-                return Err(error);
-            }
+            Err(error) => return self.settle(call, Err(error)).await,
         };
+        let aliases = match self.aliases_asked(&call, key.id(), &key.guard).await {
+            Ok(aliases) => aliases,
+            Err(error) => return self.settle(call, Err(error)).await,
+        };
+        let aliases = as_strs(&aliases);
+        let call = call.with_aliases(&aliases);
         let now = self.now();
         let used = key.live().and_then(|record| {
             call.admit(self, record, &key.guard, key.complete_until, now)?;
@@ -255,7 +267,7 @@ impl Inner {
             key.usage.count(used.direction, used.version, now);
             Ok(used)
         });
-        self.note_use(&call, Some(&key), used.as_ref().map(|used| used.version))?;
+        self.note_use(&call, &key, used.as_ref().map(|used| used.version))?;
         let used = used?;
         self.flush_usage_if_due(&key).await;
         Ok((key, used))
@@ -266,18 +278,24 @@ impl Inner {
     fn note_use(
         &self,
         call: &Call<'_>,
-        key: Option<&Loaded>,
+        key: &Loaded,
         version: Result<u32, &KmsError>,
     ) -> KmsResult<()> {
         if !self.takes_note() {
             return Ok(());
         }
-        let named = key.map(|key| self.arn_of(key.id()));
-        let record = key.and_then(|key| key.live().ok());
+        let deleted;
+        let (arn, record) = match key.live() {
+            Ok(record) => (record.arn.as_str(), Some(record)),
+            Err(_) => {
+                deleted = self.arn_of(key.id());
+                (deleted.as_str(), None)
+            }
+        };
         self.note(
             call,
             Outcome {
-                keys: named.as_deref().as_slice(),
+                keys: &[arn],
                 used: record.zip(version.ok()),
                 ..Outcome::of(&version)
             },
@@ -300,11 +318,34 @@ impl Inner {
         work: impl FnOnce(&KeyRecord, KeyState, Timestamp) -> T,
     ) -> KmsResult<T> {
         let key = self.locate(call.key).await?;
+        self.admit_loaded(call, key, work).await
+    }
+
+    /// The same with a key that was looked for already.
+    pub(super) async fn admit_loaded<T>(
+        &self,
+        call: Call<'_>,
+        key: Arc<Loaded>,
+        work: impl FnOnce(&KeyRecord, KeyState, Timestamp) -> T,
+    ) -> KmsResult<T> {
         let key = self.with_grants_of(&call, key).await?;
+        let aliases = self.aliases_asked(&call, key.id(), &key.guard).await?;
+        let aliases = as_strs(&aliases);
+        let call = call.with_aliases(&aliases);
         let now = self.now();
         let record = key.live()?;
         let state = call.admit(self, record, &key.guard, key.complete_until, now)?;
         Ok(work(record, state, now))
+    }
+
+    /// Whether whoever calls may do this with a key, whatever its state.
+    pub(super) async fn allow(&self, call: Call<'_>, key: Arc<Loaded>) -> KmsResult<Arc<Loaded>> {
+        let key = self.with_grants_of(&call, key).await?;
+        let aliases = self.aliases_asked(&call, key.id(), &key.guard).await?;
+        let aliases = as_strs(&aliases);
+        let call = call.with_aliases(&aliases);
+        self.authorise(&call, key.live()?, &key.guard, self.now())?;
+        Ok(key)
     }
 
     /// Changes a key.
@@ -335,10 +376,13 @@ impl Inner {
                 guard,
                 ..
             } = loaded.ok_or_else(|| not_found(call.key))?;
-            let now = self.now();
             let KeyEntry::Live(mut record) = entry else {
                 return Err(super::deleted(&entry));
             };
+            let aliases = self.aliases_asked(&call, &id, &guard).await?;
+            let aliases = as_strs(&aliases);
+            let call = call.with_aliases(&aliases);
+            let now = self.now();
             call.admit(self, &record, &guard, record.complete_until(), now)?;
             let value = match work(&mut record, now)? {
                 Change::Keep(value) => return Ok(value),
@@ -357,4 +401,8 @@ impl Inner {
         }
         Err(KmsError::busy(&name, MAX_ATTEMPTS))
     }
+}
+
+pub(super) fn as_strs(texts: &[String]) -> Vec<&str> {
+    texts.iter().map(String::as_str).collect()
 }

@@ -124,8 +124,8 @@ impl LocalKms {
     /// The grants of all keys that a principal may retire. It reads every key.
     ///
     /// # Errors
-    /// [`KmsError::AccessDenied`], unless it is the caller's own account's
-    /// principal that is asked for; the store's errors.
+    /// [`KmsError::AccessDenied`], also of every caller of another account; the
+    /// store's errors.
     pub async fn list_retirable_grants(&self, retiring: &Principal) -> KmsResult<Vec<Grant>> {
         let details = [("retiringPrincipal", Parameter::Text(retiring.arn()))];
         let call = self

@@ -71,7 +71,9 @@ impl LocalKms {
 
     /// The keys by their ids, from where a page before ended; customer and
     /// service keys, and those that are to be deleted. At most `limit` of them:
-    /// 1 to 1,000 (more is taken as 1,000, and none as 1).
+    /// 1 to 1,000 (more is taken as 1,000, and none as 1). Whoever may list the
+    /// keys sees them as they are, whatever their own policies say of looking at
+    /// one.
     ///
     /// # Errors
     /// The store's errors. What a record cannot be read for is part of the
@@ -89,7 +91,7 @@ impl LocalKms {
     pub async fn deleted_key(&self, key: &str) -> KmsResult<Option<DeletedKey>> {
         let call = self.call(Operation::DescribeKey, key);
         // Nothing is left of it to be kept from anybody who may look.
-        self.0.pass_keyless(call, self.0.deleted_key(key)).await
+        self.0.pass_keyless(call, self.0.deleted_key(call)).await
     }
 
     /// Changes the description: at most 8,192 characters.
@@ -420,14 +422,18 @@ impl Inner {
         }
     }
 
-    async fn deleted_key(&self, key: &str) -> KmsResult<Option<DeletedKey>> {
+    async fn deleted_key(&self, call: Call<'_>) -> KmsResult<Option<DeletedKey>> {
+        let key = call.key;
         let KeySpec::Id(id) = self.names.parse(key)? else {
             return Err(not_found(key));
         };
         let loaded = self.load(id).await?.ok_or_else(|| not_found(key))?;
         let tombstone = match &loaded.entry {
             KeyEntry::Deleted(tombstone) => tombstone.clone(),
-            KeyEntry::Live(record) if !record.is_gone(self.now()) => return Ok(None),
+            KeyEntry::Live(record) if !record.is_gone(self.now()) => {
+                self.allow(call, loaded).await?;
+                return Ok(None);
+            }
             KeyEntry::Live(record) => record.tombstone(),
         };
         Ok(Some(DeletedKey {

@@ -245,9 +245,14 @@ impl LocalKms {
     /// Makes every key of this handle and its clones
     /// [`Unavailable`](super::KeyState::Unavailable): they can be looked at and
     /// managed, and not used. Other processes are not concerned.
-    pub fn disconnect(&self) {
+    ///
+    /// # Errors
+    /// [`KmsError::AccessDenied`] by a handle that acts as somebody.
+    pub fn disconnect(&self) -> KmsResult<()> {
+        self.only_application("Disconnect")?;
         self.0.connected.store(false, Ordering::Release);
         self.0.listeners.tell(None);
+        Ok(())
     }
 
     /// Ends [`disconnect`](Self::disconnect), if the root can be reached and
@@ -255,8 +260,10 @@ impl LocalKms {
     ///
     /// # Errors
     /// [`KmsError::Root`] when the root's provider does not answer,
-    /// [`KmsError::WrongRoot`] when the root was changed meanwhile.
+    /// [`KmsError::WrongRoot`] when the root was changed meanwhile;
+    /// [`KmsError::AccessDenied`] by a handle that acts as somebody.
     pub async fn connect(&self) -> KmsResult<()> {
+        self.only_application("Connect")?;
         self.0.vault.contact_root().await?;
         self.0.connected.store(true, Ordering::Release);
         Ok(())

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use super::authorise::NO_ALIASES;
-use super::gate::{By, Call, Change};
+use super::gate::{By, Call, Change, as_strs};
 use super::{Inner, LocalKms};
 use crate::context::EncryptionContext;
 use crate::kms::access::Caller;
@@ -26,7 +26,13 @@ impl LocalKms {
     ///
     /// What makes the handle act as somebody else does not need leave: whoever
     /// holds a `LocalKms` holds its keys. Hand such a handle on, not the
-    /// `LocalKms` itself, to code that is to do no more.
+    /// `LocalKms` itself, to code that is to do no more: it cannot do what is
+    /// only the application's own (change the root, make and restore backups,
+    /// [`run_due`](Self::run_due), [`disconnect`](Self::disconnect), …), and
+    /// what is made of it by `acting_as` again is denied every call. What it
+    /// does show to anybody are the ids of the store, the account and the
+    /// Region, and by [`explain`](Self::explain) which statements and grants
+    /// decide on its own calls.
     ///
     /// ```
     /// use waxseal::blocking::wait;
@@ -56,6 +62,13 @@ impl LocalKms {
     /// ```
     #[must_use]
     pub fn acting_as(&self, caller: Caller) -> LocalKms {
+        let caller = match &self.1 {
+            None => caller,
+            Some(own) => Caller {
+                is_second_hand: true,
+                ..(**own).clone()
+            },
+        };
         LocalKms(self.0.clone(), Some(Arc::new(caller)))
     }
 
@@ -156,6 +169,10 @@ impl LocalKms {
         };
         let loaded = self.0.locate_living(key).await?;
         let loaded = self.0.with_grants_of(&call, loaded).await?;
+        let asked = self.0.aliases_asked(&call, loaded.id(), &loaded.guard);
+        let aliases = asked.await?;
+        let aliases = as_strs(&aliases);
+        let call = call.with_aliases(&aliases);
         self.0.explain(&call, loaded.live()?, &loaded.guard)
     }
 

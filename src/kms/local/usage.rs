@@ -322,7 +322,9 @@ impl LocalKms {
     ///
     /// # Errors
     /// The store's errors; counts that could not be written are kept.
+    /// [`KmsError::AccessDenied`] by a handle that acts as somebody.
     pub async fn flush_usage(&self) -> KmsResult<()> {
+        self.only_application("FlushUsage")?;
         self.0.flush_all_usage().await
     }
 
@@ -335,11 +337,13 @@ impl LocalKms {
     /// of the key, and does not change [`KeyUsage::last_used`].
     ///
     /// # Errors
-    /// The store's errors.
+    /// The store's errors; [`KmsError::AccessDenied`] by a handle that acts as
+    /// somebody.
     pub async fn count_messages<'a>(
         &self,
         encrypted_data_keys: impl IntoIterator<Item = &'a EncryptedDataKey>,
     ) -> KmsResult<MessageCount> {
+        self.only_application("CountMessages")?;
         let mut found = MessageCount::default();
         for edk in encrypted_data_keys {
             let key = match self.0.wrapped_under(edk) {

@@ -212,7 +212,7 @@ impl PolicyRequest {
     /// The account that the resource belongs to: the caller's, where there is
     /// none.
     fn resource_account(&self) -> &str {
-        let account = self.resource.splitn(6, ':').nth(4);
+        let account = self.resource.split(':').nth(4);
         account.unwrap_or(self.principal.account())
     }
 }

@@ -362,13 +362,14 @@ fn who_is_let_in() {
         let policy = key_policy(&allow(principal));
         for (caller, expected) in callers.iter().zip(expected) {
             let request = request(caller, "Encrypt");
-            let found = [&[][..], &[mine.clone()]].map(|identity: &[Arc<IdentityPolicy>]| {
-                let decision = evaluate(Some(&policy), identity, grant, &request);
-                let explanation = explain(Some(&policy), identity, grant, &request);
-                assert_eq!(explanation.is_allowed(), decision.is_allowed());
-                assert_eq!(explanation.needed().is_empty(), decision.is_allowed());
-                decision.is_allowed()
-            });
+            let found =
+                [&[][..], std::slice::from_ref(&mine)].map(|identity: &[Arc<IdentityPolicy>]| {
+                    let decision = evaluate(Some(&policy), identity, grant, &request);
+                    let explanation = explain(Some(&policy), identity, grant, &request);
+                    assert_eq!(explanation.is_allowed(), decision.is_allowed());
+                    assert_eq!(explanation.needed().is_empty(), decision.is_allowed());
+                    decision.is_allowed()
+                });
             assert_eq!(found, expected, "{principal} {caller} {grant:?}");
         }
     }
@@ -383,9 +384,10 @@ fn who_is_let_in() {
             resource: "*",
             ..request(caller, "CreateKey")
         };
-        let found = [&[][..], &[mine.clone()]].map(|identity: &[Arc<IdentityPolicy>]| {
-            evaluate(None, identity, None, &request).is_allowed()
-        });
+        let found =
+            [&[][..], std::slice::from_ref(&mine)].map(|identity: &[Arc<IdentityPolicy>]| {
+                evaluate(None, identity, None, &request).is_allowed()
+            });
         assert_eq!(found, expected, "{caller}");
     }
 }
