@@ -137,7 +137,7 @@ impl Server {
                     .user_agent(user_agent(&call.headers))
                     .request_id(id);
                 let result = self.perform(&call, &caller).await;
-                result.or_else(|error| Err(self.record_refusal(&call, &caller, error)))
+                result.map_err(|error| self.record_refusal(&call, &caller, error))
             }
             Err(error) => Err(self.record_stranger(&call, id, error)),
         };
