@@ -7,8 +7,8 @@
 //! [`context`], [`policy`], [`batch`] (which input goes where), [`files`],
 //! [`failure`].
 
-mod aws_kms;
 mod audit;
+mod aws_kms;
 mod batch;
 mod context;
 mod decrypt;

@@ -108,7 +108,16 @@ impl LocalKmsProvider {
             return Err(error(ProviderErrorKind::InvalidCiphertext));
         }
         if !self.opens_any {
-            let own = self.kms.inner().locate_living(&self.key).await;
+            // Its state is for those to know who may use it: it is looked at when
+            // it is used.
+            let own = match self.kms.inner().locate(&self.key).await {
+                Ok(own) => Ok(own),
+                Err(error) => {
+                    let call = self.kms.call(Operation::Decrypt, &self.key);
+                    let call = call.with_context(request.context());
+                    self.kms.inner().settle(call, Err(error)).await
+                }
+            };
             let own = own.map_err(|error| self.error(operation, &self.key, error))?;
             if own.id() != sealed.key_id {
                 return Err(error(ProviderErrorKind::NotConfigured));

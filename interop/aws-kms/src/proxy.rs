@@ -56,6 +56,7 @@ pub struct Proxy {
     plan: watch::Sender<Plan>,
     requests: Arc<AtomicU64>,
     last: Arc<Mutex<String>>,
+    hung_up: Arc<AtomicU64>,
 }
 
 #[derive(Clone, Debug, Default)]
@@ -73,13 +74,16 @@ impl Proxy {
         let (plan, planned) = watch::channel(Plan::default());
         let requests = Arc::new(AtomicU64::new(0));
         let last = Arc::<Mutex<String>>::default();
+        let hung_up = Arc::new(AtomicU64::new(0));
         let (counted, kept, taken) = (requests.clone(), last.clone(), plan.clone());
+        let hangs_up = hung_up.clone();
         let server = Server::start(move |listener| {
             let state = State {
                 upstream,
                 plan: taken,
                 requests: counted,
                 last: kept,
+                hung_up: hangs_up,
             };
             serve(listener, Arc::new(state), planned)
         });
@@ -88,6 +92,7 @@ impl Proxy {
             plan,
             requests,
             last,
+            hung_up,
         }
     }
 
@@ -115,6 +120,11 @@ impl Proxy {
         self.requests.load(Ordering::Relaxed)
     }
 
+    /// How many callers have given up on a [silence](Fault::Silence).
+    pub fn hung_up(&self) -> u64 {
+        self.hung_up.load(Ordering::Relaxed)
+    }
+
     /// The body of the last request.
     pub fn last_request(&self) -> String {
         self.last.lock().expect("no panic").clone()
@@ -134,6 +144,7 @@ struct State {
     plan: watch::Sender<Plan>,
     requests: Arc<AtomicU64>,
     last: Arc<Mutex<String>>,
+    hung_up: Arc<AtomicU64>,
 }
 
 impl State {
@@ -236,7 +247,9 @@ async fn connection(mut client: TcpStream, state: Arc<State>) -> std::io::Result
                 }
             }
             Fault::Silence => {
-                client.read_u8().await?;
+                let result = client.read_u8().await;
+                state.hung_up.fetch_add(1, Ordering::Relaxed);
+                result?;
             }
             Fault::Answer {
                 status,

@@ -2,7 +2,8 @@
 //! nothing hangs.
 
 use std::sync::mpsc;
-use std::time::Duration;
+use std::task::{Context, Waker};
+use std::time::{Duration, Instant};
 
 use tokio::runtime::{Builder, Handle, Runtime};
 use tokio::task::{LocalSet, block_in_place, spawn_blocking};
@@ -11,7 +12,7 @@ use waxseal::{
     AwsKmsProvider, AwsKmsProviderBuilder, Caching, Client, DataKeyCache, EncryptionContext, Error,
     ProviderErrorKind, RetryPolicy,
 };
-use waxseal_interop_aws_kms::{Double, arn, client};
+use waxseal_interop_aws_kms::{Double, Fault, Proxy, arn, client};
 
 const LONG: Duration = Duration::from_secs(60);
 
@@ -245,19 +246,35 @@ fn its_own_runtime_ends_with_it() {
     });
 }
 
-/// A call that is dropped is not made: its request is abandoned.
+/// The request of a call that is dropped is abandoned.
 #[test]
 fn a_dropped_call_is_abandoned() {
     in_time(|| {
-        let double = Double::with_delay(Duration::from_millis(200));
+        let double = Double::start();
+        let proxy = Proxy::before(&double.endpoint());
+        proxy.set(Fault::Silence);
         let runtime = multi_thread(1);
-        let client = Client::new(on(&double, runtime.handle()));
+        let provider = AwsKmsProvider::builder(client(&proxy.endpoint()))
+            .generator(arn("one"))
+            .on_runtime(runtime.handle().clone())
+            .build();
+        let client = Client::new(provider.unwrap());
         let context = EncryptionContext::new();
-        runtime.block_on(async {
-            let call = client.encrypt(b"text", &context);
-            let waited = tokio::time::timeout(Duration::from_millis(20), call).await;
-            assert!(waited.is_err());
-        });
+        let mut call = Box::pin(client.encrypt(b"text", &context));
+        let mut polled = Context::from_waker(Waker::noop());
+        assert!(call.as_mut().poll(&mut polled).is_pending());
+        wait_for(|| proxy.requests() == 1);
+        drop(call);
+        wait_for(|| proxy.hung_up() == 1);
+        proxy.set(Fault::None);
         assert!(wait(client.encrypt(b"text", &context)).is_ok());
     });
+}
+
+fn wait_for(happens: impl Fn() -> bool) {
+    let started = Instant::now();
+    while !happens() {
+        assert!(started.elapsed() < LONG, "it does not happen");
+        std::thread::sleep(Duration::from_millis(1));
+    }
 }

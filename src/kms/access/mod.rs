@@ -26,7 +26,7 @@ pub(in crate::kms) use quota::Buckets;
 #[cfg(feature = "kms-policy")]
 pub use quota::Quotas;
 pub(in crate::kms) use record::AccessRecord;
-#[cfg(feature = "kms-policy")]
+#[cfg(any(feature = "kms-policy", test))]
 pub(in crate::kms) use record::GrantRecord;
 
 /// Nobody but the root makes calls.

@@ -223,7 +223,9 @@ impl Question<'_> {
             reason,
         };
         if self.is_second_hand {
-            return Err(denied("who acts as somebody cannot act as somebody else".to_owned()));
+            return Err(denied(
+                "who acts as somebody cannot act as somebody else".to_owned(),
+            ));
         }
         if self.cannot_judge() {
             return Err(denied(NO_ALIASES.to_owned()));

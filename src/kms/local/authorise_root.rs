@@ -101,3 +101,104 @@ impl Inner {
         Ok(())
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::super::gate::Change;
+    use super::*;
+    use crate::client::blocking::wait;
+    use crate::context::EncryptionContext;
+    use crate::crypto::SecretBytes;
+    use crate::kms::access::{AccessRecord, GrantRecord};
+    use crate::kms::state::Operation;
+    use crate::kms::store::MemoryStore;
+    use crate::kms::vault::RootKey;
+    use crate::kms::{CreateKey, LocalKms};
+
+    const POLICY: &str = r#"{"Version": "2012-10-17", "Statement": []}"#;
+
+    fn open(store: &MemoryStore) -> LocalKms {
+        let root = RootKey::bytes(SecretBytes::from(vec![1; 32]));
+        wait(LocalKms::builder(store.clone(), root).open()).unwrap()
+    }
+
+    fn grant() -> GrantRecord {
+        let name = |name: &str| format!("arn:aws:iam::111122223333:user/{name}");
+        GrantRecord {
+            id: "0a".repeat(32),
+            name: Some("nightly".into()),
+            created: Timestamp::FIRST,
+            issuer: name("alice"),
+            grantee: name("bob"),
+            retiring: None,
+            operations: vec!["Decrypt".into()],
+            context_equals: None,
+            context_subset: None,
+        }
+    }
+
+    /// A key as a build with the feature leaves it.
+    fn key_with(kms: &LocalKms, policy: Option<&str>) -> String {
+        let id = wait(kms.create_key(CreateKey::new())).unwrap().id;
+        let call = Call::automatic(Operation::PutKeyPolicy, &id);
+        let change = kms.inner().write_changed(call, |record, _| {
+            record.access = AccessRecord {
+                policy: policy.map(str::to_owned),
+                grants: vec![grant()],
+            };
+            Ok(Change::Write(()))
+        });
+        wait(change).unwrap();
+        id
+    }
+
+    fn access_of(kms: &LocalKms, id: &str) -> AccessRecord {
+        let loaded = wait(kms.inner().load(id)).unwrap().unwrap();
+        loaded.live().unwrap().access.clone()
+    }
+
+    #[test]
+    fn a_key_with_a_policy_is_nobodys_here() {
+        let store = MemoryStore::new();
+        let kms = open(&store);
+        let id = key_with(&kms, Some(POLICY));
+        let context = EncryptionContext::new();
+        for kms in [&kms, &open(&store)] {
+            for refused in [
+                wait(kms.encrypt(&id, b"", &context)).map(drop),
+                wait(kms.describe_key(&id)).map(drop),
+                wait(kms.disable_key(&id)),
+                wait(kms.rotate(&id)).map(drop),
+                wait(kms.schedule_deletion(&id, None)).map(drop),
+                wait(kms.deleted_key(&id)).map(drop),
+            ] {
+                match refused {
+                    Err(KmsError::Unsupported { reason, .. }) => {
+                        assert!(reason.contains("kms-policy"), "{reason}");
+                    }
+                    other => panic!("{other:?}"),
+                }
+            }
+            assert_eq!(access_of(kms, &id).policy.as_deref(), Some(POLICY));
+        }
+    }
+
+    #[test]
+    fn grants_are_kept() {
+        let store = MemoryStore::new();
+        let kms = open(&store);
+        let id = key_with(&kms, None);
+        wait(kms.encrypt(&id, b"", &EncryptionContext::new())).unwrap();
+        wait(kms.rotate(&id)).unwrap();
+        wait(kms.update_description(&id, "other")).unwrap();
+        wait(kms.rotate_store_key()).unwrap();
+        for kms in [&kms, &open(&store)] {
+            assert!(access_of(kms, &id).grants == [grant()]);
+        }
+        let under = RootKey::bytes(SecretBytes::from(vec![2; 32]));
+        let backup = wait(kms.export(&under)).unwrap();
+        let elsewhere = open(&MemoryStore::new());
+        wait(elsewhere.import(&backup, &under)).unwrap();
+        assert!(access_of(&elsewhere, &id).grants == [grant()]);
+    }
+}

@@ -214,7 +214,7 @@ impl Inner {
     }
 
     /// Settles a call that was made, or that was refused before it was.
-    pub(super) async fn settle<T>(&self, call: Call<'_>, result: KmsResult<T>) -> KmsResult<T> {
+    pub(crate) async fn settle<T>(&self, call: Call<'_>, result: KmsResult<T>) -> KmsResult<T> {
         if !self.takes_note() {
             return result;
         }

@@ -311,13 +311,6 @@ impl Inner {
         loaded.ok_or_else(|| not_found(key))
     }
 
-    /// The key that a caller means, unless it was deleted or its deletion is due.
-    pub(crate) async fn locate_living(&self, key: &str) -> KmsResult<Arc<Loaded>> {
-        let loaded = self.locate(key).await?;
-        loaded.living(self.now())?;
-        Ok(loaded)
-    }
-
     /// A key by its id.
     pub(crate) async fn load(&self, id: &str) -> KmsResult<Option<Arc<Loaded>>> {
         let epoch = self.keys.epoch(&self.vault, self.clock.elapsed()).await?;

@@ -167,7 +167,7 @@ impl LocalKms {
             Operation::ReEncrypt => call.with_part(super::gate::Part::To),
             _ => call,
         };
-        let loaded = self.0.locate_living(key).await?;
+        let loaded = self.0.locate(key).await?;
         let loaded = self.0.with_grants_of(&call, loaded).await?;
         let asked = self.0.aliases_asked(&call, loaded.id(), &loaded.guard);
         let aliases = asked.await?;

@@ -268,8 +268,11 @@ pub(super) fn pairs<'a>(
 
 /// Whether two texts are the same in any case.
 pub(super) fn same_name(one: &str, other: &str) -> bool {
+    if one.eq_ignore_ascii_case(other) {
+        return true;
+    }
     if one.is_ascii() && other.is_ascii() {
-        return one.eq_ignore_ascii_case(other);
+        return false;
     }
     let lower = |text: &str| -> Vec<char> { text.chars().flat_map(char::to_lowercase).collect() };
     lower(one) == lower(other)

@@ -79,23 +79,6 @@ impl Decision<'_> {
     }
 }
 
-impl KeyPolicy {
-    /// Whether the caller of `request`, with the same context, may change this
-    /// policy once it is the key's: what has to hold of a policy that does not
-    /// lock its author out. Grants cannot give that right.
-    pub(crate) fn allows_put_key_policy<P: Borrow<IdentityPolicy>>(
-        &self,
-        identity: &[P],
-        request: &Request<'_>,
-    ) -> bool {
-        let request = Request {
-            action: "PutKeyPolicy",
-            ..*request
-        };
-        evaluate(Some(self), identity, None, &request).is_allowed()
-    }
-}
-
 /// Decides on a call: with the policy of its key, if it has one, the policies of
 /// the caller, and the id of a grant that allows the call, if one does.
 pub(crate) fn evaluate<'a, P: Borrow<IdentityPolicy>>(
