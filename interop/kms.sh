@@ -11,6 +11,8 @@
 # run beside a server of its own, with
 #
 #   WAXSEAL_KMS_ENDPOINT                      the server's address
+#   WAXSEAL_KMS_SERVER                        kms_server
+#   WAXSEAL_KMS_PYTHON                        a Python with the Encryption SDK
 #   AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY  of an account's root
 #   AWS_REGION
 #

@@ -39,6 +39,8 @@ def client_environment(server):
     return {
         **os.environ,
         "WAXSEAL_KMS_ENDPOINT": server.endpoint,
+        "WAXSEAL_KMS_SERVER": "kms_server",
+        "WAXSEAL_KMS_PYTHON": sys.executable,
         "AWS_ACCESS_KEY_ID": access_key,
         "AWS_SECRET_ACCESS_KEY": CREDENTIALS[access_key][0],
         "AWS_REGION": REGION,
