@@ -126,7 +126,10 @@ fn what_is_due_is_followed() {
 #[test]
 fn a_disconnection_is_followed() {
     let case = Case::new(&MemoryStore::new());
-    assert_eq!(case.entries_after(|kms| kms.disconnect().expect("its own")), 0);
+    assert_eq!(
+        case.entries_after(|kms| kms.disconnect().expect("its own")),
+        0
+    );
 }
 
 #[test]
