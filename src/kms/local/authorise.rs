@@ -20,9 +20,6 @@ use crate::kms::parameter::Parameter;
 use crate::kms::state::Operation;
 use crate::kms::time::Timestamp;
 
-/// Which aliases a key has is no part of it, and finding out reads them all.
-pub(super) const NO_ALIASES: &str = "the KMS does not judge by kms:ResourceAliases";
-
 /// What a KMS needs to judge calls, and to tell of them.
 pub(super) struct Access {
     /// Who calls, where nobody else does.
@@ -56,8 +53,8 @@ impl Guard {
         let policy = match record.access.policy.as_deref() {
             None => Policy::Default,
             Some(text) => match KeyPolicy::parse(text) {
-                Ok(policy) if !policy.asks_for_aliases() => Policy::Own(Box::new(policy)),
-                _ => Policy::Unreadable,
+                Ok(policy) => Policy::Own(Box::new(policy)),
+                Err(_) => Policy::Unreadable,
             },
         };
         let mut grants: HashMap<Box<str>, Vec<usize>> = HashMap::new();
@@ -227,9 +224,6 @@ impl Question<'_> {
                 "who acts as somebody cannot act as somebody else".to_owned(),
             ));
         }
-        if self.cannot_judge() {
-            return Err(denied(NO_ALIASES.to_owned()));
-        }
         let decision = evaluate(self.policy, self.identity, self.grant, request);
         if decision.is_allowed() {
             return Ok(());
@@ -237,12 +231,8 @@ impl Question<'_> {
         Err(denied(decision.refusal(request)))
     }
 
-    fn cannot_judge(&self) -> bool {
-        self.identity.iter().any(|policy| policy.asks_for_aliases())
-    }
-
     fn explain(&self, call: &Call<'_>) -> KmsResult<Explanation> {
-        if self.is_second_hand || self.cannot_judge() {
+        if self.is_second_hand {
             self.check(call)?;
         }
         Ok(explain(
