@@ -64,6 +64,9 @@ struct Plan {
     fault: Fault,
     /// How many requests it is for; `None` for all.
     times: Option<u64>,
+    /// Whether it is for every other request only.
+    alternates: bool,
+    passes_next: bool,
 }
 
 impl Proxy {
@@ -104,14 +107,31 @@ impl Proxy {
     /// Does this to all requests from now on.
     pub fn set(&self, fault: Fault) {
         let refuses = matches!(fault, Fault::Refuse);
-        self.plan.send_replace(Plan { fault, times: None });
+        self.plan.send_replace(Plan {
+            fault,
+            ..Plan::default()
+        });
         self.wait_until(refuses);
     }
 
     /// Does this to so many requests, and passes on those after them.
     pub fn set_for(&self, times: u64, fault: Fault) {
         let times = Some(times);
-        self.plan.send_replace(Plan { fault, times });
+        self.plan.send_replace(Plan {
+            fault,
+            times,
+            ..Plan::default()
+        });
+        self.wait_until(false);
+    }
+
+    /// Does this to the next request and to every other from then on.
+    pub fn set_alternating(&self, fault: Fault) {
+        self.plan.send_replace(Plan {
+            fault,
+            alternates: true,
+            ..Plan::default()
+        });
         self.wait_until(false);
     }
 
@@ -153,12 +173,13 @@ impl State {
         *self.last.lock().expect("no panic") = String::from_utf8_lossy(&request.body).into_owned();
         self.requests.fetch_add(1, Ordering::Relaxed);
         let mut fault = Fault::None;
-        self.plan.send_modify(|plan| match &mut plan.times {
-            Some(0) => {}
-            times => {
-                if let Some(times) = times {
-                    *times -= 1;
-                }
+        self.plan.send_modify(|plan| {
+            let passes = plan.times == Some(0) || plan.passes_next;
+            if let Some(times) = &mut plan.times {
+                *times = times.saturating_sub(1);
+            }
+            plan.passes_next = plan.alternates && !plan.passes_next;
+            if !passes {
                 fault = plan.fault.clone();
             }
         });

@@ -217,10 +217,10 @@ fn a_connection_that_is_not_made_times_out() {
         .unwrap();
     let client = Client::new(provider);
     let error = client.encrypt(b"text", &EncryptionContext::new());
-    assert_eq!(
-        cause(error.unwrap_err()).kind(),
-        ProviderErrorKind::TimedOut
-    );
+    let error = cause(error.unwrap_err());
+    assert_eq!(error.kind(), ProviderErrorKind::TimedOut);
+    // By this limit, and none of the SDK's own.
+    assert!(error.to_string().contains("300ms"), "{error}");
 }
 
 struct FullQueue {
@@ -310,4 +310,22 @@ fn the_sdk_does_not_retry() {
         world.encrypt().unwrap_err();
         assert_eq!(world.proxy.requests() - before, 1, "{fault:?}");
     }
+}
+
+/// The most attempts are each request's; a call may make several.
+#[test]
+fn each_request_of_a_call_has_its_attempts() {
+    let double = Double::start();
+    let proxy = Proxy::before(&double.endpoint());
+    let provider = AwsKmsProvider::builder(client(&proxy.endpoint()))
+        .on_own_runtime()
+        .generator(arn("one"))
+        .key(arn("two"))
+        .key(arn("three"))
+        .retries(quick(2))
+        .build();
+    let client = Client::new(provider.unwrap());
+    proxy.set_alternating(answer(503, &[], ""));
+    client.encrypt(b"text", &EncryptionContext::new()).unwrap();
+    assert_eq!(proxy.requests(), 6);
 }
