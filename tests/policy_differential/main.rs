@@ -87,7 +87,7 @@ fn report(tally: &Tally, cases: &Range<u64>) -> ExitCode {
     ExitCode::SUCCESS
 }
 
-/// Two processes, each with every second batch of cases.
+/// Two processes, each taking the next case.
 fn run(home: &Path, cases: Range<u64>) -> Result<Tally, String> {
     let next = AtomicU64::new(cases.start);
     let work = || -> Result<Tally, String> {
