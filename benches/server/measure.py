@@ -19,7 +19,12 @@ CONNECTIONS, SECONDS = "64", os.environ.get("SECONDS_EACH", "5")
 name, load, folder = sys.argv[1], sys.argv[2], pathlib.Path(sys.argv[3])
 endpoint = os.environ["WAXSEAL_KMS_ENDPOINT"]
 address = urllib.parse.urlsplit(endpoint).netloc
-kms = boto3.client("kms", endpoint_url=endpoint, config=Config(retries={"total_max_attempts": 1}))
+kms = boto3.client(
+    "kms",
+    endpoint_url=endpoint,
+    region_name=os.environ.get("AWS_REGION", "us-east-1"),
+    config=Config(retries={"total_max_attempts": 1}),
+)
 signed = {}
 
 

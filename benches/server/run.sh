@@ -47,7 +47,7 @@ measure_own() {
     local line
     read -r -t 60 line <&"${server[0]}"
     WAXSEAL_KMS_ENDPOINT="${line##* }" AWS_ACCESS_KEY_ID=AKIATEST AWS_SECRET_ACCESS_KEY=secret \
-        AWS_DEFAULT_REGION=us-east-1 "${load[@]}" "$dir/sdk/bin/python" \
+        "${load[@]}" "$dir/sdk/bin/python" \
         "$here/measure.py" "$name" "$dir/load" "$dir" | tee -a "$results"
     kill "$process"
     wait "$process" 2>/dev/null || true
