@@ -5,7 +5,6 @@
 use std::time::{Duration, Instant};
 
 use aws_sdk_kms::primitives::Blob;
-use aws_sdk_kms::types::DataKeySpec;
 use tokio::runtime::Runtime;
 use waxseal::blocking::Client;
 use waxseal::{AwsKmsProvider, Caching, DataKeyCache, EncryptionContext, KeyProvider};
@@ -49,7 +48,7 @@ fn measure(name: &str, delay: Duration) {
 
     let generate = || {
         let request = sdk.generate_data_key().key_id(arn("one"));
-        let request = request.key_spec(DataKeySpec::Aes256);
+        let request = request.number_of_bytes(32);
         let request = request.encryption_context("tenant", "7").send();
         runtime.block_on(request).expect("generates");
     };
