@@ -361,7 +361,7 @@ impl Model {
                 };
                 let came = outcome(&moved);
                 if let Ok(moved) = moved {
-                    blobs.push((key, context, moved.blob));
+                    blobs.push((key, context, moved.ciphertext.blob));
                 }
                 (expected, came)
             }
