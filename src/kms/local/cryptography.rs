@@ -108,7 +108,7 @@ impl LocalKms {
                 "at most {MAX_PLAINTEXT_LENGTH} bytes can be encrypted, not {}",
                 plaintext.len()
             ));
-            return self.0.settle(call, Err(too_long)).await;
+            return self.0.pass(call, async { Err(too_long) }).await;
         }
         self.seal(call, self.entropy(SALT_LENGTH), plaintext).await
     }
@@ -172,13 +172,18 @@ impl LocalKms {
             let from = self.call(operation, source_key.unwrap_or_default());
             let from = from.with_part(Part::From).with_context(source_context);
             let from = from.with_details(&details);
-            let (_, used) = self.open(from, blob, source_key, source_context).await?;
-            let to = self.call(operation, destination_key).with_part(Part::To);
-            let to = to
-                .with_context(destination_context)
-                .with_details(&details[..1]);
+            let plaintext = match self.open(from, blob, source_key, source_context).await {
+                // A trial asks for the other key, too.
+                Err(KmsError::DryRun) => SecretBytes::zeroed(0),
+                opened => opened?.1.value,
+            };
+            // The key that was looked at: an alias may be moved meanwhile.
+            let found = destination.as_ref().map_or(destination_key, |key| key.id());
+            let details = [details[0], ("keyId", Parameter::Text(destination_key))];
+            let to = self.call(operation, found).with_part(Part::To);
+            let to = to.with_context(destination_context).with_details(&details);
             let entropy = self.entropy(SALT_LENGTH);
-            self.seal(to, entropy, used.value.expose()).await
+            self.seal(to, entropy, plaintext.expose()).await
         };
         let result = work.await;
         if self.0.takes_note() {
@@ -290,7 +295,7 @@ impl LocalKms {
         });
         let (entropy, plaintext) = match drawn {
             Ok(drawn) => drawn,
-            Err(error) => return self.0.settle(call, Err(error)).await,
+            Err(error) => return self.0.pass(call, async { Err(error) }).await,
         };
         let ciphertext = self.seal(call, Ok(entropy), plaintext.expose()).await?;
         Ok(GeneratedKey {
@@ -313,7 +318,7 @@ impl LocalKms {
         let prepared = entropy.and_then(|entropy| Ok((entropy, context_bytes(call.context)?)));
         let (mut entropy, context) = match prepared {
             Ok(prepared) => prepared,
-            Err(error) => return self.0.settle(call, Err(error)).await,
+            Err(error) => return self.0.pass(call, async { Err(error) }).await,
         };
         let sealed = self.0.seal(call, &mut entropy, &context, plaintext);
         let (loaded, used) = sealed.await?;
@@ -349,7 +354,7 @@ impl LocalKms {
         };
         let (bytes, sealed) = match read.await {
             Ok(read) => read,
-            Err(error) => return self.0.settle(call, Err(error)).await,
+            Err(error) => return self.0.pass(call, async { Err(error) }).await,
         };
         let named = Call {
             key: sealed.key_id,
