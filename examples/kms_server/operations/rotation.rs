@@ -69,7 +69,7 @@ pub(super) async fn on_demand(session: &Session<'_>, fields: &Fields) -> ApiResu
 }
 
 pub(super) async fn list(session: &Session<'_>, fields: &Fields) -> ApiResult<Json> {
-    let page = Page::read(fields, ROTATIONS_IN_PAGE)?;
+    let page = Page::read(session, fields, ROTATIONS_IN_PAGE)?;
     let key = session.key(fields, By::Id).await?;
     let rotations = key.kms(session, fields).rotations(&key.name).await;
     let rotations = rotations.map_err(|error| key.refusal(error))?;
