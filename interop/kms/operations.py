@@ -95,13 +95,13 @@ def import_material(kms, key, material, **options):
         KeyId=key, WrappingAlgorithm="RSAES_OAEP_SHA_256", WrappingKeySpec="RSA_2048"
     )
     options = options or {"ExpirationModel": "KEY_MATERIAL_DOES_NOT_EXPIRE"}
-    kms.import_key_material(
+    imported = kms.import_key_material(
         KeyId=key,
         ImportToken=parameters["ImportToken"],
         EncryptedKeyMaterial=wrap(parameters, material),
         **options,
     )
-    return parameters
+    return {**parameters, **imported}
 
 
 def names_of_keys(keys, takes_alias):

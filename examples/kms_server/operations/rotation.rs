@@ -50,7 +50,7 @@ pub(super) async fn status(session: &Session<'_>, fields: &Fields) -> ApiResult<
 pub(super) async fn on_demand(session: &Session<'_>, fields: &Fields) -> ApiResult<Json> {
     let key = session.key(fields, By::Id).await?;
     // Of two at once, the second must count the first.
-    let _one_at_a_time = key.account.rotating.lock().await;
+    let _one_at_a_time = key.account.changing.lock().await;
     if let Some(keyring) = key.account.look_at(&key.name).await {
         let by_hand = |info: &&BackingKeyInfo| info.cause == BackingKeyCause::OnDemandRotation;
         if keyring.backing_keys.iter().filter(by_hand).count() >= MAX_ON_DEMAND {
