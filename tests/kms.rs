@@ -75,7 +75,7 @@ fn is_invalid<T>(result: KmsResult<T>) -> bool {
 }
 
 fn is_limited<T>(result: KmsResult<T>) -> bool {
-    matches!(result, Err(KmsError::LimitExceeded { limit: 50, .. }))
+    matches!(result, Err(KmsError::LimitExceeded { limit: 1000, .. }))
 }
 
 fn is_not_found<T>(result: KmsResult<T>) -> bool {
@@ -180,13 +180,13 @@ fn tags_and_descriptions_have_limits() {
             });
         wait(kms.create_key(request))
     };
-    let key = tagged(50).unwrap().id;
-    assert!(is_limited(tagged(51)));
-    assert!(is_limited(wait(kms.tag(&key, &tags(51)))));
+    let key = tagged(1000).unwrap().id;
+    assert!(is_limited(tagged(1001)));
+    assert!(is_limited(wait(kms.tag(&key, &tags(1001)))));
     let one = |tag: &str, value: &str| BTreeMap::from([(tag.to_owned(), value.to_owned())]);
     assert!(is_limited(wait(kms.tag(&key, &one("another", "")))));
     let before = wait(kms.describe_key(&key)).unwrap();
-    assert_eq!(before.tags, tags(50));
+    assert_eq!(before.tags, tags(1000));
     // One in place of another, and then room for one.
     wait(kms.tag(&key, &one("tag 0", "new"))).unwrap();
     assert_eq!(wait(kms.describe_key(&key)).unwrap().tags["tag 0"], "new");

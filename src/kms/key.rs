@@ -25,7 +25,7 @@ pub const ROTATION_DAYS: std::ops::RangeInclusive<u16> = 90..=2560;
 pub const DELETION_DAYS: std::ops::RangeInclusive<u16> = 7..=30;
 
 const MAX_DESCRIPTION_LENGTH: usize = 8192;
-const MAX_TAGS: usize = 50;
+const MAX_TAGS: usize = 1000;
 const MAX_TAG_KEY_LENGTH: usize = 128;
 const MAX_TAG_VALUE_LENGTH: usize = 256;
 /// So many backing keys fit a record of the default size many times over.

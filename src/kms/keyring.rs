@@ -27,7 +27,7 @@ pub struct Keyring {
     pub state: KeyState,
     /// Of at most 8,192 characters.
     pub description: String,
-    /// At most 50.
+    /// At most 1,000.
     pub tags: BTreeMap<String, String>,
     /// When it was created.
     pub created: SystemTime,

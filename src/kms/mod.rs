@@ -92,7 +92,7 @@ pub use local::ImportParameters;
 pub use local::{
     Alias, AliasList, Ciphertext, CreateKey, DataKeySpec, DecryptedBlob, DeletedKey, DueReport,
     GeneratedKey, ImportOptions, ImportType, KeyPage, KeyUsage, LocalKms, LocalKmsBuilder,
-    MAX_PLAINTEXT_LENGTH, MessageCount, ScheduledDeletion, Scheduler, VersionUsage,
+    MAX_PLAINTEXT_LENGTH, MessageCount, ReEncrypted, ScheduledDeletion, Scheduler, VersionUsage,
 };
 pub(crate) use seal::Sealed;
 pub use state::{KeyState, Operation};

@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use waxseal::blocking::wait;
+use waxseal::kms::policy::MAX_POLICY_LENGTH;
 use waxseal::kms::store::MemoryStore;
 use waxseal::kms::{Caller, CreateKey, KmsError, Principal};
 
@@ -55,7 +56,7 @@ fn what_is_no_policy_changes_nothing() {
     let scene = Scene::new();
     let before = wait(scene.kms.get_key_policy(&scene.key.id)).unwrap();
     let good = policy_with("");
-    let too_long = good.replace("Root", &"x".repeat(32_768));
+    let too_long = good.replace("Root", &"x".repeat(MAX_POLICY_LENGTH));
     for wrong in [
         "",
         "{}",
@@ -99,7 +100,7 @@ fn what_is_no_policy_changes_nothing() {
         4
     );
     // Of just the length that there may be.
-    let room = 32_768 - good.len();
+    let room = MAX_POLICY_LENGTH - good.len();
     let longest = format!("{good}{}", " ".repeat(room));
     wait(scene.kms.put_key_policy(&scene.key.id, &longest)).unwrap();
     let longer = format!("{longest} ");

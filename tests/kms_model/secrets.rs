@@ -124,6 +124,7 @@ impl World<'_> {
         let context = context(which);
         let kms = &self.handles[from.handle];
         let found = wait(kms.re_encrypt(&bytes, text, &source, &to_text, &context));
+        let found = found.map(|again| again.ciphertext);
         let named = given.as_ref().map(|(named, _)| named);
         let model = &mut self.model;
         let expected = model

@@ -158,6 +158,10 @@ impl CreateGrant {
     }
 }
 
+fn is_same_name(a: &str, b: &str) -> bool {
+    a == b || a.to_lowercase() == b.to_lowercase()
+}
+
 fn pairs_of(context: &EncryptionContext) -> BTreeMap<String, String> {
     context
         .iter()
@@ -246,8 +250,15 @@ impl GrantRecord {
     }
 
     fn holds_in(&self, context: Option<&EncryptionContext>) -> bool {
+        // "The key in each key-value pair is not case sensitive, but the value is."
+        // (AWS KMS API reference, GrantConstraints.)
         let has = |(key, value): (&String, &String)| {
-            context.and_then(|context| context.get(key)) == Some(value)
+            let mut named = context
+                .into_iter()
+                .flat_map(EncryptionContext::iter)
+                .filter(|(name, _)| is_same_name(name, key))
+                .peekable();
+            named.peek().is_some() && named.all(|(_, found)| found == value)
         };
         let length = context.map_or(0, EncryptionContext::len);
         let equals = self.context_equals.as_ref();

@@ -93,6 +93,8 @@ pub struct AuditEvent<'a> {
     pub(crate) details: Parameters<'a>,
     /// The backing key's id.
     pub(crate) key_material_id: Option<&'a str>,
+    /// That of what was re-encrypted.
+    pub(crate) source_key_material_id: Option<&'a str>,
     /// The ARNs of the keys and aliases that it concerns.
     pub(crate) resources: &'a [&'a str],
     pub(crate) read_only: bool,
@@ -118,6 +120,7 @@ impl<'a> AuditEvent<'a> {
             response: &[],
             details: &[],
             key_material_id: None,
+            source_key_material_id: None,
             resources: &[],
             read_only: true,
         }
@@ -277,6 +280,11 @@ impl<'a> AuditEvent<'a> {
     /// The id of the backing key that was used.
     pub fn key_material_id(&self) -> Option<&'a str> {
         self.key_material_id
+    }
+
+    /// The ARNs of the keys and aliases that it concerns.
+    pub fn source_key_material_id(&self) -> Option<&'a str> {
+        self.source_key_material_id
     }
 
     /// The ARNs of the keys and aliases that it concerns.

@@ -82,9 +82,19 @@ impl Serialize for AuditEvent<'_> {
         }
         map.serialize_entry("requestParameters", &Section::new(self.parameters))?;
         map.serialize_entry("responseElements", &Section::new(self.response))?;
-        if let Some(id) = self.key_material_id {
-            let data = [("keyMaterialId", Parameter::Text(id))];
-            map.serialize_entry("additionalEventData", &Section::new(&data))?;
+        let materials = match (self.source_key_material_id, self.key_material_id) {
+            (None, None) => None,
+            (None, Some(id)) => Some([("keyMaterialId", id), ("", "")]),
+            (Some(source), id) => Some([
+                ("sourceKeyMaterialId", source),
+                ("destinationKeyMaterialId", id.unwrap_or_default()),
+            ]),
+        };
+        if let Some(materials) = materials {
+            let data = materials.map(|(name, id)| (name, Parameter::Text(id)));
+            let length = materials.iter().filter(|(_, id)| !id.is_empty()).count();
+            let data = data.get(..length).unwrap_or_default();
+            map.serialize_entry("additionalEventData", &Section::new(data))?;
         }
         if let Some(id) = self.request_id {
             map.serialize_entry("requestID", &Shown(id))?;
@@ -99,7 +109,9 @@ impl Serialize for AuditEvent<'_> {
         };
         map.serialize_entry("eventType", kind)?;
         map.serialize_entry("managementEvent", &true)?;
-        map.serialize_entry("recipientAccountId", &Text(self.account))?;
+        if !self.account.is_empty() {
+            map.serialize_entry("recipientAccountId", &Text(self.account))?;
+        }
         if !self.details.is_empty() {
             map.serialize_entry("serviceEventDetails", &Section::new(self.details))?;
         }
@@ -129,6 +141,10 @@ impl Serialize for Identity<'_> {
                 if let Some(name) = principal.name() {
                     map.serialize_entry("userName", &Text(name))?;
                 }
+            }
+            // A request that could not be told whose it is.
+            None if self.0.kind == AuditEventKind::ApiCall => {
+                map.serialize_entry("type", "Unknown")?;
             }
             None => {
                 map.serialize_entry("type", "AWSService")?;

@@ -167,8 +167,11 @@ impl Call<'_> {
                 "encryptionContextEquals" => "EncryptionContextEquals",
                 _ => "EncryptionContextSubset",
             }),
-            grant_is_for_aws_resource: (self.operation == Operation::CreateGrant)
-                .then_some(caller.is_some_and(|caller| caller.via_service.is_some())),
+            grant_is_for_aws_resource: matches!(
+                self.operation,
+                Operation::CreateGrant | Operation::ListGrants | Operation::RevokeGrant
+            )
+            .then_some(caller.is_some_and(|caller| caller.via_service.is_some())),
             grantee_principal: text("granteePrincipal"),
             retiring_principal: text("retiringPrincipal"),
             pending_window_days: number("pendingWindowInDays"),
@@ -493,7 +496,7 @@ impl LocalKms {
             return Ok(());
         };
         let denied = only_application(caller, action);
-        self.record_refusal(action, denied.audit_code(), &denied.to_string())?;
+        self.record_refusal(action, denied.audit_code(), &denied.to_string(), None)?;
         Err(denied)
     }
 }

@@ -53,7 +53,7 @@ impl CreateKey {
     }
 
     /// Adds a tag: a key of 1 to 128 characters, a value of at most 256; at
-    /// most 50 of them.
+    /// most 1,000 of them.
     pub fn tag(mut self, key: impl Into<String>, value: impl Into<String>) -> Self {
         self.tags.insert(key.into(), value.into());
         self
@@ -72,7 +72,7 @@ impl CreateKey {
         self
     }
 
-    /// The key's policy, in AWS's JSON, of at most 32 KiB. It must let whoever
+    /// The key's policy, in AWS's JSON, of at most 256 KiB. It must let whoever
     /// calls change it again.
     #[cfg(feature = "kms-policy")]
     #[cfg_attr(docsrs, doc(cfg(feature = "kms-policy")))]

@@ -15,6 +15,7 @@ use crate::kms::state::Operation;
 pub const MAX_PLAINTEXT_LENGTH: usize = 4096;
 /// The most bytes of a data key, and of random bytes.
 const MAX_DATA_KEY_LENGTH: usize = 1024;
+const ALGORITHM: Parameter<'_> = Parameter::Text("SYMMETRIC_DEFAULT");
 /// The random bytes that one seal draws: its salt.
 const SALT_LENGTH: usize = 32;
 
@@ -41,6 +42,18 @@ pub struct DecryptedBlob {
     pub key_arn: String,
     /// The version of the backing key.
     pub key_version: u32,
+}
+
+/// Something that was encrypted again.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct ReEncrypted {
+    /// What it is now.
+    pub ciphertext: Ciphertext,
+    /// The ARN of the key that it was under.
+    pub source_key_arn: String,
+    /// The version of the backing key that it was under.
+    pub source_key_version: u32,
 }
 
 /// A new data key.
@@ -154,10 +167,11 @@ impl LocalKms {
         source_context: &EncryptionContext,
         destination_key: &str,
         destination_context: &EncryptionContext,
-    ) -> KmsResult<Ciphertext> {
+    ) -> KmsResult<ReEncrypted> {
         let operation = Operation::ReEncrypt;
         // Of which keys it is, for policies that ask and for the trail.
-        let source = match Sealed::parse(blob) {
+        let sealed = Sealed::parse(blob);
+        let source = match &sealed {
             Some(sealed) => self.0.load(sealed.key_id).await.ok().flatten(),
             None => None,
         };
@@ -172,13 +186,18 @@ impl LocalKms {
             let from = self.call(operation, source_key.unwrap_or_default());
             let from = from.with_part(Part::From).with_context(source_context);
             let from = from.with_details(&details);
-            let (_, used) = self.open(from, blob, source_key, source_context).await?;
+            let (source, used) = self.open(from, blob, source_key, source_context).await?;
             let to = self.call(operation, destination_key).with_part(Part::To);
             let to = to
                 .with_context(destination_context)
                 .with_details(&details[..1]);
             let entropy = self.entropy(SALT_LENGTH);
-            self.seal(to, entropy, used.value.expose()).await
+            let ciphertext = self.seal(to, entropy, used.value.expose()).await?;
+            Ok(ReEncrypted {
+                ciphertext,
+                source_key_arn: self.0.arn_of(source.id()),
+                source_key_version: used.version,
+            })
         };
         let result = work.await;
         if self.0.takes_note() {
@@ -192,20 +211,31 @@ impl LocalKms {
                     "destinationEncryptionContext",
                     Parameter::Context(destination_context),
                 ),
+                ("sourceEncryptionAlgorithm", ALGORITHM),
+                ("destinationEncryptionAlgorithm", ALGORITHM),
                 (
                     "sourceKeyId",
                     Parameter::Text(source_key.unwrap_or_default()),
                 ),
             ];
-            let details = &details[..3 + usize::from(source_key.is_some())];
+            let details = &details[..5 + usize::from(source_key.is_some())];
             let keys = [&source, &destination].into_iter().flatten();
             let arns: Vec<String> = keys.map(|key| self.0.arn_of(key.id())).collect();
             let keys = as_strs(&arns);
             let call = self.call(operation, destination_key).with_details(details);
+            let done = result.as_ref().ok();
             self.0.note(
                 &call,
                 Outcome {
                     keys: &keys,
+                    used: done.and_then(|done| {
+                        let key = destination.as_ref()?.live().ok()?;
+                        Some((key, done.ciphertext.key_version))
+                    }),
+                    source: done.and_then(|done| {
+                        let key = source.as_ref()?.live().ok()?;
+                        Some((key, done.source_key_version))
+                    }),
                     ..Outcome::of(&result)
                 },
             )?;

@@ -13,6 +13,7 @@ use super::{Call, Inner, Loaded, LocalKms, MAX_ATTEMPTS, key_id, key_name};
 use crate::client::blocking;
 use crate::kms::error::{KmsError, KmsResult};
 use crate::kms::key::{KeyEntry, KeyRecord};
+use crate::kms::parameter::Parameter;
 use crate::kms::state::Operation;
 use crate::kms::time::Timestamp;
 
@@ -214,7 +215,9 @@ impl Inner {
                     self.keep_written(epoch, written);
                 }),
             };
-            let call = Call::automatic(operation, &arn);
+            let details = [("rotationType", Parameter::Text("AUTOMATIC"))];
+            let rotated = usize::from(operation == Operation::RotateKey);
+            let call = Call::automatic(operation, &arn).with_details(&details[..rotated]);
             self.settle(call, written).await?;
             return Ok((arn, done));
         }

@@ -84,6 +84,8 @@ pub(super) struct Outcome<'a> {
     pub(super) keys: &'a [&'a str],
     /// The backing key that was used.
     pub(super) used: Option<(&'a KeyRecord, u32)>,
+    /// The one that what was re-encrypted was under.
+    pub(super) source: Option<(&'a KeyRecord, u32)>,
     /// What it gave, beside secrets and ciphertexts.
     pub(super) response: Parameters<'a>,
 }
@@ -103,6 +105,7 @@ impl<'a> Outcome<'a> {
             error: result.as_ref().err().map(Borrow::borrow),
             keys: &[],
             used: None,
+            source: None,
             response: &[],
         }
     }
@@ -142,6 +145,11 @@ impl<'a> Call<'a> {
         self
     }
 
+    /// Whether it decrypts with a key.
+    fn opens(&self) -> bool {
+        self.operation == Operation::Decrypt || self.part == Part::From
+    }
+
     /// Whether this call may be made of this key now.
     pub(super) fn admit(
         &self,
@@ -155,7 +163,10 @@ impl<'a> Call<'a> {
         kms.authorise(self, record, guard, now)?;
         let is_complete = now < complete_until;
         let state = record.admit(self.operation, is_complete, now, kms.is_connected())?;
-        self.end_dry_run()?;
+        // A dry run looks at the ciphertext, too.
+        if !self.opens() {
+            self.end_dry_run()?;
+        }
         Ok(state)
     }
 }
@@ -264,6 +275,7 @@ impl Inner {
         let used = key.live().and_then(|record| {
             call.admit(self, record, &key.guard, key.complete_until, now)?;
             let used = work(record)?;
+            call.end_dry_run()?;
             key.usage.count(used.direction, used.version, now);
             Ok(used)
         });

@@ -11,7 +11,7 @@ use crate::kms::error::{KmsError, KmsResult, RecordProblem};
 use crate::kms::key::{BackingKeyCause, DEFAULT_ROTATION_DAYS, DELETION_DAYS, KeyEntry};
 use crate::kms::keyring::{BackingKeyInfo, Keyring, RotationStatus};
 use crate::kms::parameter::Parameter;
-use crate::kms::state::Operation;
+use crate::kms::state::{KeyState, Operation};
 use crate::kms::time::Timestamp;
 use crate::kms::vault::PAGE;
 
@@ -127,7 +127,7 @@ impl LocalKms {
     /// Adds tags, and replaces those of the same keys.
     ///
     /// # Errors
-    /// [`KmsError::InvalidArgument`], [`KmsError::LimitExceeded`] over 50; else
+    /// [`KmsError::InvalidArgument`], [`KmsError::LimitExceeded`] over 1,000; else
     /// as [`update_description`](Self::update_description).
     pub async fn tag(&self, key: &str, tags: &BTreeMap<String, String>) -> KmsResult<()> {
         let pairs = as_pairs(tags);
@@ -226,14 +226,17 @@ impl LocalKms {
             .await
     }
 
-    /// The automatic rotation of a key, if it has one.
+    /// The automatic rotation of a key, if it has one; as in AWS KMS, a key
+    /// that is going to be deleted has none meanwhile.
     ///
     /// # Errors
     /// [`KmsError::NotFound`]; the store's errors.
     pub async fn rotation_status(&self, key: &str) -> KmsResult<Option<RotationStatus>> {
         let call = self.call(Operation::GetKeyRotationStatus, key);
         let keyring = self.0.read_key(call, Keyring::new).await?;
-        Ok(keyring.rotation)
+        Ok(keyring
+            .rotation
+            .filter(|_| keyring.state != KeyState::PendingDeletion))
     }
 
     /// Rotates a key now: adds a backing key, which encrypts from now on. All

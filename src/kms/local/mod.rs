@@ -43,7 +43,7 @@ use authorise::Guard;
 pub use builder::LocalKmsBuilder;
 pub use create::CreateKey;
 pub use cryptography::{
-    Ciphertext, DataKeySpec, DecryptedBlob, GeneratedKey, MAX_PLAINTEXT_LENGTH,
+    Ciphertext, DataKeySpec, DecryptedBlob, GeneratedKey, MAX_PLAINTEXT_LENGTH, ReEncrypted,
 };
 pub use due::{DueReport, Scheduler};
 pub(crate) use gate::{Call, Used};

@@ -7,6 +7,7 @@ use super::gate::{By, Call, Outcome, Part};
 use crate::kms::audit::{AuditEvent, AuditEventKind};
 use crate::kms::digest::hex_into;
 use crate::kms::error::{KmsError, KmsResult};
+use crate::kms::key::KeyRecord;
 use crate::kms::parameter::{Parameter, Parameters};
 use crate::kms::state::Operation;
 
@@ -34,8 +35,10 @@ impl<'a> Asked<'a> {
             Operation::CreateAlias | Operation::UpdateAlias => Some("targetKeyId"),
             _ => Some("keyId"),
         };
+        let is_said = call.details.iter().any(|(name, _)| Some(*name) == key);
         if let Some(name) = key
             && !call.key.is_empty()
+            && !is_said
         {
             asked.push(name, Parameter::Text(call.key));
         }
@@ -70,6 +73,13 @@ impl<'a> Asked<'a> {
     }
 }
 
+fn material_id<'a>(used: Option<(&KeyRecord, u32)>, out: &'a mut [u8; 64]) -> Option<&'a str> {
+    let (record, version) = used?;
+    let index = usize::try_from(version).ok()?.checked_sub(1)?;
+    let key = record.backing_keys.get(index)?;
+    hex_into(key.material_id.as_bytes(), out)
+}
+
 impl Inner {
     /// Whether there is a trail.
     pub(super) fn takes_note(&self) -> bool {
@@ -88,7 +98,7 @@ impl Inner {
         }
         let now: SystemTime = self.clock.now();
         let asked = Asked::of(call);
-        let mut material = [0; 64];
+        let (mut material, mut source_material) = ([0; 64], [0; 64]);
         let (principal, caller, kind) = match call.by {
             By::Root => (Some(&self.access.root), None, AuditEventKind::ApiCall),
             By::Kms => (None, None, AuditEventKind::ServiceEvent),
@@ -124,11 +134,8 @@ impl Inner {
             } else {
                 &[]
             },
-            key_material_id: outcome.used.and_then(|(record, version)| {
-                let index = usize::try_from(version).ok()?.checked_sub(1)?;
-                let key = record.backing_keys.get(index)?;
-                hex_into(key.material_id.as_bytes(), &mut material)
-            }),
+            key_material_id: material_id(outcome.used, &mut material),
+            source_key_material_id: material_id(outcome.source, &mut source_material),
             resources: outcome.keys,
             read_only: call.operation.is_read_only(),
             ..AuditEvent::new(call.operation.name(), now, id)

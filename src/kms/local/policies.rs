@@ -81,7 +81,7 @@ impl LocalKms {
         &self.0.names.region
     }
 
-    /// Gives a key another policy, in AWS's JSON, of at most 32 KiB. It must
+    /// Gives a key another policy, in AWS's JSON, of at most 256 KiB. It must
     /// let whoever calls change it again; see
     /// [`put_key_policy_unchecked`](Self::put_key_policy_unchecked).
     ///
@@ -177,17 +177,26 @@ impl LocalKms {
 
     /// Records a request that a service around the KMS has refused before it
     /// became a call, under the name of whoever this handle acts as: exactly
-    /// one event for each request is the service's business then.
+    /// one event for each request is the service's business then. The key is
+    /// given by its ARN, where it is known.
     ///
     /// # Errors
     /// [`KmsError::Audit`] when it cannot be recorded.
-    pub fn record_refusal(&self, operation: &str, code: &str, message: &str) -> KmsResult<()> {
+    pub fn record_refusal(
+        &self,
+        operation: &str,
+        code: &str,
+        message: &str,
+        key_arn: Option<&str>,
+    ) -> KmsResult<()> {
         let Some(audit) = &self.0.access.audit else {
             return Ok(());
         };
         let now = self.0.clock.now();
         let caller = self.1.as_deref();
         let ids = &self.0.access.audit_ids;
+        let mut all = Operation::ALL.iter();
+        let known = all.find(|known| known.name() == operation);
         let event = AuditEvent {
             request_id: caller
                 .and_then(|caller| caller.request_id)
@@ -198,7 +207,8 @@ impl LocalKms {
             source_ip: caller.and_then(|caller| caller.source_ip.as_deref()),
             user_agent: caller.and_then(|caller| caller.user_agent.as_deref()),
             error: Some((code, &message)),
-            read_only: false,
+            resources: key_arn.as_slice(),
+            read_only: known.is_some_and(|known| known.is_read_only()),
             ..AuditEvent::new(operation, now, ids.next(now))
         };
         audit.record(&event).map_err(KmsError::Audit)

@@ -11,8 +11,8 @@ use super::pattern::{Pattern, Syntax, arn_parts};
 use super::statement::{Action, Effect, Listed, Resource, Statement, Who};
 use crate::kms::access::principal::{Principal, PrincipalKind, is_account};
 
-/// The longest policy: 32 KiB, as AWS KMS has it.
-pub const MAX_POLICY_LENGTH: usize = 32_768;
+/// The longest policy in bytes: 256 KiB. (AWS KMS takes 32 KiB.)
+pub const MAX_POLICY_LENGTH: usize = 256 * 1024;
 
 /// Who may do what with a key: a policy in AWS's JSON that belongs to the key.
 ///

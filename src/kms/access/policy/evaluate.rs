@@ -54,28 +54,22 @@ impl Decision<'_> {
         self.outcome == Outcome::Allowed
     }
 
-    /// Why not, in the words of AWS's own errors.
+    /// Why not, in the words at the end of AWS's own errors.
     pub(crate) fn refusal(&self, request: &Request<'_>) -> String {
         let action = request.operation();
-        let because = match self.outcome {
+        match self.outcome {
             Outcome::Allowed => String::new(),
             Outcome::ExplicitlyDenied if self.key_statement.is_some() => {
-                " with an explicit deny in a resource-based policy".into()
+                "with an explicit deny in a resource-based policy".into()
             }
-            Outcome::ExplicitlyDenied => {
-                " with an explicit deny in an identity-based policy".into()
-            }
+            Outcome::ExplicitlyDenied => "with an explicit deny in an identity-based policy".into(),
             Outcome::Denied { by_resource: true } => {
-                format!(" because no resource-based policy allows the kms:{action} action")
+                format!("no resource-based policy allows the kms:{action} action")
             }
             Outcome::Denied { by_resource: false } => {
-                format!(" because no identity-based policy allows the kms:{action} action")
+                format!("no identity-based policy allows the kms:{action} action")
             }
-        };
-        format!(
-            "User: {} is not authorized to perform: kms:{action} on resource: {}{because}",
-            request.principal, request.resource
-        )
+        }
     }
 }
 
