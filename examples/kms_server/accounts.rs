@@ -26,8 +26,9 @@ pub(crate) struct Account {
     /// to know to answer a request that was allowed, as which of its accounts
     /// has a key, and which no caller has asked.
     view: LocalKms,
-    /// Rotations on demand are counted and made one at a time.
-    pub(crate) rotating: tokio::sync::Mutex<()>,
+    /// Changes that are judged or told by what was there before are made one at
+    /// a time.
+    pub(crate) changing: tokio::sync::Mutex<()>,
 }
 
 /// All accounts that a credential names.
@@ -107,7 +108,7 @@ impl Account {
             id: id.to_owned(),
             kms,
             view,
-            rotating: tokio::sync::Mutex::new(()),
+            changing: tokio::sync::Mutex::new(()),
         })
     }
 

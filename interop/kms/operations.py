@@ -67,6 +67,9 @@ class Keys:
         self.other = server.client("AKIAOTHER").create_key()["KeyMetadata"]["Arn"]
         self.alias = "alias/enabled"
         kms.create_alias(AliasName=self.alias, TargetKeyId=self.enabled)
+        kms.create_alias(AliasName="alias/spare", TargetKeyId=self.spare)
+        self.alias_marker = kms.list_aliases(Limit=1)["NextMarker"]
+        self.key_marker = kms.list_keys(Limit=1)["NextMarker"]
         self.secret = b"a plaintext to be encrypted " + os.urandom(8)
         server.secrets.append(self.secret)
         encrypt = lambda key: kms.encrypt(
@@ -92,13 +95,13 @@ def import_material(kms, key, material, **options):
         KeyId=key, WrappingAlgorithm="RSAES_OAEP_SHA_256", WrappingKeySpec="RSA_2048"
     )
     options = options or {"ExpirationModel": "KEY_MATERIAL_DOES_NOT_EXPIRE"}
-    kms.import_key_material(
+    imported = kms.import_key_material(
         KeyId=key,
         ImportToken=parameters["ImportToken"],
         EncryptedKeyMaterial=wrap(parameters, material),
         **options,
     )
-    return parameters
+    return {**parameters, **imported}
 
 
 def names_of_keys(keys, takes_alias):
@@ -165,6 +168,18 @@ def about_keys(keys):
     yield "untag_resource", "KeyId", False, {"TagKeys": ["k"]}
     yield "update_alias", "TargetKeyId", False, {"AliasName": "alias/enabled"}
     yield "update_key_description", "KeyId", False, {"Description": "d"}
+
+
+def lists(key):
+    """The operations that answer in parts: the members that they need, and the
+    largest part that may be asked for."""
+    yield "list_keys", {}, 1000
+    yield "list_aliases", {}, 100
+    yield "list_grants", {"KeyId": key}, 100
+    yield "list_key_policies", {"KeyId": key}, 1000
+    yield "list_key_rotations", {"KeyId": key}, 1000
+    yield "list_resource_tags", {"KeyId": key}, 50
+    yield "list_retirable_grants", {"RetiringPrincipal": f"arn:aws:iam::{ACCOUNT}:root"}, 100
 
 
 def wrong_cases(keys):
@@ -308,15 +323,16 @@ def wrong_cases(keys):
         VALIDATION)
     yield "import_key_material", {**material, "ValidTo": 2000000000}, VALIDATION
     yield "import_key_material", {"KeyId": keys.imported}, VALIDATION
-    for operation, rest in [("list_keys", {}), ("list_aliases", {}), ("list_grants", {"KeyId": key}),
-                            ("list_key_policies", {"KeyId": key}), ("list_key_rotations", {
-                            "KeyId": key}), ("list_resource_tags", {"KeyId": key}),
-                            ("list_retirable_grants", {"RetiringPrincipal":
-                            f"arn:aws:iam::{ACCOUNT}:root"})]:
+    # The largest Limit is what the documentation of the member says.
+    for operation, rest, largest in lists(key):
         yield operation, {**rest, "Limit": 0}, VALIDATION
-        yield operation, {**rest, "Limit": 1001}, VALIDATION
+        yield operation, {**rest, "Limit": largest + 1}, VALIDATION
+        yield operation, {**rest, "Limit": largest}, None
         yield operation, {**rest, "Marker": "no-marker"}, MARKER
         yield operation, {**rest, "Marker": ""}, VALIDATION
+        # Of another operation.
+        marker = keys.alias_marker if operation != "list_aliases" else keys.key_marker
+        yield operation, {**rest, "Marker": marker}, MARKER
     yield "list_aliases", {"KeyId": NO_KEY}, NOT_FOUND
     yield "list_grants", {"KeyId": key, "GranteePrincipal": "nobody"}, INVALID_ARN
     yield "list_key_rotations", {"KeyId": key, "IncludeKeyMaterial": "SOME"}, VALIDATION

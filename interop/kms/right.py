@@ -177,10 +177,13 @@ def importing(server):
         kms, key, material, ExpirationModel="KEY_MATERIAL_EXPIRES", ValidTo=expiry
     )
     has(parameters, KeyId=created["Arn"])
+    first = parameters["KeyMaterialId"]
+    assert len(first) == 64
     valid = parameters["ParametersValidTo"].timestamp() - now
     assert 86000 < valid < 86500, valid
     described = kms.describe_key(KeyId=key)["KeyMetadata"]
-    has(described, KeyState="Enabled", ExpirationModel="KEY_MATERIAL_EXPIRES", ValidTo=expiry)
+    has(described, KeyState="Enabled", ExpirationModel="KEY_MATERIAL_EXPIRES", ValidTo=expiry,
+        CurrentKeyMaterialId=first)
     blob = kms.encrypt(KeyId=key, Plaintext=b"under imported material")["CiphertextBlob"]
     server.advance(11)
     has(kms.describe_key(KeyId=key)["KeyMetadata"], KeyState="PendingImport")
@@ -198,21 +201,29 @@ def importing(server):
                  EncryptedKeyMaterial=wrap(parameters, os.urandom(32)),
                  ExpirationModel="KEY_MATERIAL_DOES_NOT_EXPIRE")
     assert error_of(kms.import_key_material, **other) == ("IncorrectKeyMaterialException", 400)
-    import_material(kms, key, material)
+    # Once when it has expired, and once when it is there.
+    for _ in range(2):
+        has(import_material(kms, key, material), KeyId=created["Arn"], KeyMaterialId=first)
     has(kms.decrypt(CiphertextBlob=blob), Plaintext=b"under imported material")
     newer = os.urandom(32)
     server.secrets.append(newer)
-    import_material(kms, key, newer, ImportType="NEW_KEY_MATERIAL",
-                    ExpirationModel="KEY_MATERIAL_DOES_NOT_EXPIRE")
+    second = import_material(kms, key, newer, ImportType="NEW_KEY_MATERIAL",
+                             ExpirationModel="KEY_MATERIAL_DOES_NOT_EXPIRE")["KeyMaterialId"]
     listed = kms.list_key_rotations(KeyId=key, IncludeKeyMaterial="ALL_KEY_MATERIAL")["Rotations"]
     assert [entry["KeyMaterialState"] for entry in listed] == ["CURRENT", "PENDING_ROTATION"]
+    assert [entry["KeyMaterialId"] for entry in listed] == [first, second]
     has(listed[0], ImportState="IMPORTED", ExpirationModel="KEY_MATERIAL_DOES_NOT_EXPIRE")
     kms.rotate_key_on_demand(KeyId=key)
     has(kms.decrypt(CiphertextBlob=blob), Plaintext=b"under imported material")
     has(kms.delete_imported_key_material(KeyId=key, KeyMaterialId=listed[0]["KeyMaterialId"]),
         KeyId=created["Arn"], KeyMaterialId=listed[0]["KeyMaterialId"])
     has(kms.describe_key(KeyId=key)["KeyMetadata"], KeyState="PendingImport")
-    has(kms.delete_imported_key_material(KeyId=key), KeyId=created["Arn"])
+    has(import_material(kms, key, material), KeyMaterialId=first)
+    has(kms.decrypt(CiphertextBlob=blob), Plaintext=b"under imported material")
+    # Without an id it is the current one, and no other.
+    has(kms.delete_imported_key_material(KeyId=key), KeyId=created["Arn"], KeyMaterialId=second)
+    listed = kms.list_key_rotations(KeyId=key, IncludeKeyMaterial="ALL_KEY_MATERIAL")["Rotations"]
+    assert [entry["ImportState"] for entry in listed] == ["IMPORTED", "PENDING_IMPORT"], listed
 
 
 def deletion(server):

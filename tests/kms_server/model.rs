@@ -45,6 +45,12 @@ fn values_out_of_bounds() {
             "Value '0' at 'limit' failed to satisfy constraint: Member must have value greater than or equal to 1",
         ),
         (ListKeys, r#"{"Limit":1001}"#, "less than or equal to 1000"),
+        (ListAliases, r#"{"Limit":101}"#, "less than or equal to 100"),
+        (
+            ListResourceTags,
+            r#"{"KeyId":"k","Limit":51}"#,
+            "less than or equal to 50",
+        ),
         (ListKeys, r#"{"Limit":18446744073709551615}"#, "'limit'"),
         (ListKeys, r#"{"Marker":"\u0001"}"#, "regular expression"),
         (

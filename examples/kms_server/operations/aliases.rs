@@ -39,7 +39,7 @@ pub(super) async fn delete(session: &Session<'_>, fields: &Fields) -> ApiResult<
 }
 
 pub(super) async fn list(session: &Session<'_>, fields: &Fields) -> ApiResult<Json> {
-    let page = Page::read(fields, ALIASES_IN_PAGE)?;
+    let page = Page::read(session, fields, ALIASES_IN_PAGE)?;
     let (account, key) = match fields.has("KeyId") {
         true => {
             let key = session.key(fields, By::Id).await?;

@@ -91,7 +91,7 @@ fn check_services(fields: &Fields) -> ApiResult<()> {
 
 pub(super) async fn list(session: &Session<'_>, fields: &Fields) -> ApiResult<Json> {
     check_services(fields)?;
-    let page = Page::read(fields, GRANTS_IN_PAGE)?;
+    let page = Page::read(session, fields, GRANTS_IN_PAGE)?;
     let grantee = fields.text("GranteePrincipal").map(principal).transpose()?;
     let key = session.key(fields, By::Id).await?;
     let grants = key.kms(session, fields).list_grants(&key.name).await;
@@ -107,7 +107,7 @@ pub(super) async fn list(session: &Session<'_>, fields: &Fields) -> ApiResult<Js
 
 pub(super) async fn list_retirable(session: &Session<'_>, fields: &Fields) -> ApiResult<Json> {
     check_services(fields)?;
-    let page = Page::read(fields, GRANTS_IN_PAGE)?;
+    let page = Page::read(session, fields, GRANTS_IN_PAGE)?;
     let retiring = principal(fields.need("RetiringPrincipal")?)?;
     let account = session.home()?;
     let kms = session.kms(account, fields);

@@ -3,7 +3,9 @@
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD as BASE64;
 use serde_json::{Value as Json, json};
-use waxseal::kms::{ImportOptions, ImportType, WrappingAlgorithm, WrappingKeySpec};
+use waxseal::kms::{
+    BackingKeyInfo, ImportOptions, ImportType, Keyring, Origin, WrappingAlgorithm, WrappingKeySpec,
+};
 
 use super::key::By;
 use super::seconds;
@@ -40,10 +42,43 @@ pub(super) async fn import(session: &Session<'_>, fields: &Fields) -> ApiResult<
     let options = options(fields)?;
     let key = session.key(fields, By::Id).await?;
     let kms = key.kms(session, fields);
+    let _one_at_a_time = key.account.changing.lock().await;
+    let before = key.account.look_at(&key.name).await;
     let imported =
         kms.import_wrapped_key_material(&key.name, token.expose(), wrapped.expose(), options);
     imported.await.map_err(|error| key.refusal(error))?;
-    Ok(json!({ "KeyId": key.arn() }))
+    let after = key.account.look_at(&key.name).await;
+    let mut answer = json!({ "KeyId": key.arn() });
+    if let Some(material) = before
+        .zip(after)
+        .and_then(|both| imported_id(&both.0, &both.1))
+    {
+        answer["KeyMaterialId"] = material.into();
+    }
+    Ok(answer)
+}
+
+fn materials(keyring: &Keyring) -> impl Iterator<Item = &BackingKeyInfo> {
+    keyring.backing_keys.iter().chain(&keyring.next)
+}
+
+/// The material that an import has brought: that which is new, or there again,
+/// or expires at another time. `None` if one of several was imported that was
+/// there all the same: it is not known which.
+fn imported_id(before: &Keyring, after: &Keyring) -> Option<String> {
+    let is_as_before = |info: &BackingKeyInfo| {
+        let mut all = materials(before);
+        let was = all.find(|was| was.material_id == info.material_id);
+        was.is_some_and(|was| was.is_present == info.is_present && was.expires == info.expires)
+    };
+    let present = || materials(after).filter(|info| info.is_present);
+    let changed = present().find(|info| !is_as_before(info));
+    let only = || {
+        let mut all = present();
+        all.next().filter(|_| all.next().is_none())
+    };
+    let imported = changed.or_else(only)?;
+    Some(imported.material_id.clone())
 }
 
 fn options(fields: &Fields) -> ApiResult<ImportOptions> {
@@ -83,12 +118,27 @@ fn options(fields: &Fields) -> ApiResult<ImportOptions> {
 pub(super) async fn delete(session: &Session<'_>, fields: &Fields) -> ApiResult<Json> {
     let key = session.key(fields, By::Id).await?;
     let kms = key.kms(session, fields);
-    let material = fields.text("KeyMaterialId");
-    let deleted = kms.delete_imported_key_material(&key.name, material).await;
+    let _one_at_a_time = key.account.changing.lock().await;
+    let material = match fields.text("KeyMaterialId") {
+        Some(material) => Some(material.to_owned()),
+        // AWS deletes the current one then, where `LocalKms` deletes all.
+        None => key.account.look_at(&key.name).await.and_then(current_id),
+    };
+    let deleted = kms.delete_imported_key_material(&key.name, material.as_deref());
+    let deleted = deleted.await;
     deleted.map_err(|error| key.refusal(error))?;
     let mut answer = json!({ "KeyId": key.arn() });
     if let Some(material) = material {
         answer["KeyMaterialId"] = material.into();
     }
     Ok(answer)
+}
+
+/// The current material of a key whose material is imported.
+fn current_id(keyring: Keyring) -> Option<String> {
+    let mut infos = keyring.backing_keys.into_iter();
+    let current = infos
+        .next_back()
+        .filter(|_| keyring.origin == Origin::External);
+    current.map(|info| info.material_id)
 }

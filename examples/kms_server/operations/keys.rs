@@ -5,7 +5,7 @@ use waxseal::kms::CreateKey;
 
 use super::key::By;
 use super::metadata::metadata;
-use super::paging::{self, Page};
+use super::paging::Page;
 use super::policies;
 use super::seconds;
 use super::session::Session;
@@ -104,7 +104,7 @@ pub(super) async fn describe(session: &Session<'_>, fields: &Fields) -> ApiResul
 }
 
 pub(super) async fn list(session: &Session<'_>, fields: &Fields) -> ApiResult<Json> {
-    let page = Page::read(fields, KEYS_IN_PAGE)?;
+    let page = Page::read(session, fields, KEYS_IN_PAGE)?;
     let account = session.home()?;
     let listed = session
         .kms(account, fields)
@@ -118,11 +118,7 @@ pub(super) async fn list(session: &Session<'_>, fields: &Fields) -> ApiResult<Js
         .keyrings
         .iter()
         .map(|keyring| json!({ "KeyId": keyring.id, "KeyArn": keyring.arn }));
-    Ok(paging::answer(
-        "Keys",
-        shown.collect(),
-        listed.next.as_deref(),
-    ))
+    Ok(page.answer("Keys", shown.collect(), listed.next.as_deref()))
 }
 
 pub(super) async fn enable(session: &Session<'_>, fields: &Fields) -> ApiResult<()> {

@@ -39,7 +39,7 @@ pub(super) async fn get(session: &Session<'_>, fields: &Fields) -> ApiResult<Jso
 }
 
 pub(super) async fn list(session: &Session<'_>, fields: &Fields) -> ApiResult<Json> {
-    let page = Page::read(fields, POLICIES_IN_PAGE)?;
+    let page = Page::read(session, fields, POLICIES_IN_PAGE)?;
     let key = session.key(fields, By::Id).await?;
     let names = key.kms(session, fields).list_key_policies(&key.name).await;
     let names = names.map_err(|error| key.refusal(error))?;

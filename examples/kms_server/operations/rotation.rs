@@ -51,7 +51,7 @@ pub(super) async fn status(session: &Session<'_>, fields: &Fields) -> ApiResult<
 pub(super) async fn on_demand(session: &Session<'_>, fields: &Fields) -> ApiResult<Json> {
     let key = session.key(fields, By::Id).await?;
     // Of two at once, the second must count the first.
-    let _one_at_a_time = key.account.rotating.lock().await;
+    let _one_at_a_time = key.account.changing.lock().await;
     let kms = key.kms(session, fields);
     // Who may not rotate it is not told how often it was.
     let context = EncryptionContext::new();
@@ -76,7 +76,7 @@ pub(super) async fn on_demand(session: &Session<'_>, fields: &Fields) -> ApiResu
 }
 
 pub(super) async fn list(session: &Session<'_>, fields: &Fields) -> ApiResult<Json> {
-    let page = Page::read(fields, ROTATIONS_IN_PAGE)?;
+    let page = Page::read(session, fields, ROTATIONS_IN_PAGE)?;
     let key = session.key(fields, By::Id).await?;
     let rotations = key.kms(session, fields).rotations(&key.name).await;
     let rotations = rotations.map_err(|error| key.refusal(error))?;

@@ -56,7 +56,7 @@ pub(super) async fn remove(session: &Session<'_>, fields: &Fields) -> ApiResult<
 }
 
 pub(super) async fn list(session: &Session<'_>, fields: &Fields) -> ApiResult<Json> {
-    let page = Page::read(fields, TAGS_IN_PAGE)?;
+    let page = Page::read(session, fields, TAGS_IN_PAGE)?;
     let key = session.key(fields, By::Id).await?;
     let tags = key.kms(session, fields).tags(&key.name).await;
     let tags = tags.map_err(|error| key.refusal(error))?;

@@ -1,6 +1,7 @@
 //! The operations, and what a request to each may hold: AWS KMS's service model
-//! (2014-11-01), as botocore 1.44.8 has it. Members that this server knows only
-//! to refuse them are here too, since AWS would act on them.
+//! (2014-11-01), as botocore 1.44.8 has it, and the bounds of `Limit` that only
+//! its documentation has. Members that this server knows only to refuse them are
+//! here too, since AWS would act on them.
 
 use super::shape::Shape::{Blob, Boolean, Choice, Integer, List, Map, Structure, Text, Timestamp};
 use super::shape::{Length, Member, Pattern, Shape};
@@ -113,6 +114,8 @@ const GRANT_OPERATION: Shape = Choice(&[
 const KEY_ID: Member = Member::required("KeyId", KEY);
 const MAYBE_KEY_ID: Member = Member::optional("KeyId", KEY);
 const LIMIT: Member = Member::optional("Limit", Integer(1, 1000));
+const LIMIT_100: Member = Member::optional("Limit", Integer(1, 100));
+const LIMIT_50: Member = Member::optional("Limit", Integer(1, 50));
 const MARKER: Member = Member::optional("Marker", Text(Length(1, 1024), Pattern::MARKER));
 const CONTEXT: Member = Member::optional("EncryptionContext", Map);
 const GRANT_TOKENS: Member = Member::optional("GrantTokens", List(Length(0, 10), &TOKEN));
@@ -244,9 +247,9 @@ operations! {
         ),
         Member::optional("KeyMaterialId", MATERIAL_ID),
     ],
-    ListAliases: [MAYBE_KEY_ID, LIMIT, MARKER],
+    ListAliases: [MAYBE_KEY_ID, LIMIT_100, MARKER],
     ListGrants: [
-        LIMIT,
+        LIMIT_100,
         MARKER,
         KEY_ID,
         Member::optional("GrantId", GRANT_ID),
@@ -261,9 +264,9 @@ operations! {
         MARKER,
     ],
     ListKeys: [LIMIT, MARKER],
-    ListResourceTags: [KEY_ID, LIMIT, MARKER],
+    ListResourceTags: [KEY_ID, LIMIT_50, MARKER],
     ListRetirableGrants: [
-        LIMIT,
+        LIMIT_100,
         MARKER,
         Member::optional("RetiringPrincipal", PRINCIPAL),
         Member::optional("RetiringServicePrincipal", SERVICE_PRINCIPAL),
