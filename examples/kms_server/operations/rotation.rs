@@ -1,7 +1,7 @@
 //! Rotation: automatic, on demand, and what was done.
 
 use serde_json::{Value as Json, json};
-use waxseal::kms::{BackingKeyCause, BackingKeyInfo, Keyring, Origin};
+use waxseal::kms::{BackingKeyCause, BackingKeyInfo, Keyring, Operation, Origin};
 
 use super::key::By;
 use super::metadata::add_expiry;
@@ -53,14 +53,16 @@ pub(super) async fn on_demand(session: &Session<'_>, fields: &Fields) -> ApiResu
     let _one_at_a_time = key.account.changing.lock().await;
     if let Some(keyring) = key.account.look_at(&key.name).await {
         let by_hand = |info: &&BackingKeyInfo| info.cause == BackingKeyCause::OnDemandRotation;
-        if keyring.backing_keys.iter().filter(by_hand).count() >= MAX_ON_DEMAND {
-            return Err(ApiError::new(
-                "LimitExceededException",
-                format!(
-                    "The on-demand rotation limit of {MAX_ON_DEMAND} for {} is reached.",
-                    keyring.arn
-                ),
-            ));
+        if keyring.backing_keys.iter().filter(by_hand).count() >= MAX_ON_DEMAND
+            && key
+                .allows(session, fields, Operation::RotateKeyOnDemand)
+                .await
+        {
+            let reached = format!(
+                "The on-demand rotation limit of {MAX_ON_DEMAND} for {} is reached.",
+                keyring.arn
+            );
+            return Err(ApiError::new("LimitExceededException", reached).about(keyring.arn));
         }
     }
     let rotated = key.kms(session, fields).rotate(&key.name).await;
