@@ -114,6 +114,27 @@ operations! {
 
 #[cfg(feature = "kms-policy")]
 impl Operation {
+    /// Whether another account may be let do it with a key: "If you give a user
+    /// in a different account permission for other operations, those permissions
+    /// have no effect" (AWS KMS developer guide, "Allowing users in other
+    /// accounts to use a KMS key").
+    pub(super) fn crosses_accounts(self) -> bool {
+        matches!(
+            self,
+            Self::CreateGrant
+                | Self::Decrypt
+                | Self::DescribeKey
+                | Self::Encrypt
+                | Self::GenerateDataKey
+                | Self::GenerateDataKeyWithoutPlaintext
+                | Self::GetKeyRotationStatus
+                | Self::ListGrants
+                | Self::ReEncrypt
+                | Self::RetireGrant
+                | Self::RevokeGrant
+        )
+    }
+
     /// Whether it leaves the keys as they are: what CloudTrail calls read-only.
     pub(super) fn is_read_only(self) -> bool {
         matches!(

@@ -6,6 +6,7 @@ mod application;
 mod caches;
 mod callers;
 mod calls;
+mod doubt;
 mod explained;
 mod grants;
 mod model;

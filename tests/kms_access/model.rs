@@ -111,6 +111,12 @@ struct Asked {
 
 impl ModelKey {
     fn by_policies(&self, policy: &KeyPolicy, who: &Who, action: &str, asked: &Asked) -> bool {
+        // Managing does not cross accounts, whatever policies say.
+        let manages = ["PutKeyPolicy", "EnableKey", "DisableKey"].contains(&action)
+            || action.ends_with("KeyDeletion");
+        if manages && who.principal.account() != crate::scene::ACCOUNT {
+            return false;
+        }
         let mut request =
             PolicyRequest::new(&who.principal, format!("kms:{action}"), self.arn.as_str());
         if let Some(context) = &asked.context {
@@ -361,7 +367,7 @@ impl Model {
                 };
                 let came = outcome(&moved);
                 if let Ok(moved) = moved {
-                    blobs.push((key, context, moved.blob));
+                    blobs.push((key, context, moved.ciphertext.blob));
                 }
                 (expected, came)
             }

@@ -1,5 +1,8 @@
 //! Several accounts: each has its own keys.
 
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD as BASE64;
+
 use crate::server::{ALICE, OTHER, ROOT, Server};
 
 const DENIED: &str = "AccessDeniedException";
@@ -102,4 +105,60 @@ fn each_account_has_its_own_quota() {
     theirs.works("GenerateRandom", random);
     // Nor does what is not cryptographic.
     ours.works("ListKeys", "{}");
+}
+
+/// What a stranger is told is the same whether or not there is such a key or
+/// alias.
+#[test]
+fn a_stranger_finds_out_nothing() {
+    let server = Server::start();
+    let (ours, theirs) = (server.client(ROOT), server.client(OTHER));
+    let key = ours.create_key();
+    let alias = format!(r#"{{"AliasName":"alias/prod","TargetKeyId":"{key}"}}"#);
+    ours.works("CreateAlias", &alias);
+    let told = |operation: &str, body: &str| theirs.call(operation, body).body;
+    for name in ["alias/prod", &format!("key/{key}")] {
+        let arn = format!("arn:aws:kms:us-east-1:{}:{name}", ROOT.account);
+        let body = |arn: &str| format!(r#"{{"KeyId":"{arn}","Plaintext":"YQ=="}}"#);
+        let none = match name {
+            "alias/prod" => arn.replace("prod", "none"),
+            _ => arn.replace(&key, "00000000-0000-4000-8000-000000000000"),
+        };
+        assert_eq!(told("Encrypt", &body(&arn)), told("Encrypt", &body(&none)));
+        assert_eq!(
+            told("DescribeKey", &body(&arn)),
+            told("DescribeKey", &body(&none))
+        );
+    }
+    // A ciphertext and a token that somebody has made up.
+    let made_up = |name: &str| {
+        let length = u8::try_from(name.len()).unwrap();
+        let blob = [&[1, length], name.as_bytes(), &[0; 100]].concat();
+        let token = format!("{name}:{}", "0".repeat(64));
+        (
+            told(
+                "Decrypt",
+                &format!(r#"{{"CiphertextBlob":"{}"}}"#, BASE64.encode(blob)),
+            ),
+            told(
+                "RetireGrant",
+                &format!(r#"{{"GrantToken":"{}"}}"#, BASE64.encode(token)),
+            ),
+        )
+    };
+    assert_eq!(made_up("alias/prod"), made_up("alias/none"));
+}
+
+#[test]
+fn who_may_not_rotate_is_not_told_how_often_it_was() {
+    let server = Server::start();
+    let key = server.client(ROOT).create_key();
+    let of_key = format!(r#"{{"KeyId":"{key}"}}"#);
+    for _ in 0..25 {
+        server.client(ROOT).works("RotateKeyOnDemand", &of_key);
+    }
+    let again = server.client(ROOT).call("RotateKeyOnDemand", &of_key);
+    again.is(400, "LimitExceededException");
+    let alice = server.client(ALICE).call("RotateKeyOnDemand", &of_key);
+    alice.is(400, DENIED);
 }

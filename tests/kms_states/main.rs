@@ -15,7 +15,7 @@ use waxseal::blocking::wait;
 use waxseal::kms::store::MemoryStore;
 use waxseal::kms::{
     Alias, CreateKey, DataKeySpec, ImportOptions, ImportType, KeyState, KeyUsage, Keyring,
-    KmsError, LocalKms, Operation, RootKey,
+    KmsError, LocalKms, Operation, RootKey, RotationStatus,
 };
 use waxseal::test_util::ManualClock;
 use waxseal::{Clock, EncryptionContext, SecretBytes};
@@ -207,9 +207,15 @@ impl Scene {
             "GetKeyRotationStatus" => {
                 let described = wait(kms.describe_key(key)).map(|key| key.rotation);
                 let is_same = |rotation| assert_eq!(rotation, self.key.rotation);
+                // "While a KMS key is pending deletion, its key rotation status is
+                // false."
+                let status = |rotation: Option<RotationStatus>| match self.key.state {
+                    KeyState::PendingDeletion => assert!(rotation.is_none()),
+                    _ => is_same(rotation),
+                };
                 return Some(vec![
                     described.map(is_same),
-                    wait(kms.rotation_status(key)).map(is_same),
+                    wait(kms.rotation_status(key)).map(status),
                 ]);
             }
             #[cfg(feature = "aws-lc-rs")]

@@ -29,6 +29,8 @@ pub(super) struct Key<'a> {
     /// For the account's KMS.
     pub(super) name: String,
     region: &'a str,
+    /// What a caller of another account is told where it may not.
+    denied: Option<ApiError>,
 }
 
 /// The parts of an ARN of this service.
@@ -71,6 +73,7 @@ impl<'a> Session<'a> {
             account,
             name: if is_alias { resource } else { id }.to_owned(),
             region,
+            denied: (account.id != self.caller.principal().account()).then(|| self.denied()),
         })
     }
 
@@ -109,6 +112,10 @@ impl Key<'_> {
 
     /// An error of its KMS, as AWS tells it.
     pub(super) fn refusal(&self, error: KmsError) -> ApiError {
+        if let (KmsError::AccessDenied { .. }, Some(denied)) = (&error, &self.denied) {
+            // Neither which key an alias means, nor whether there is one.
+            return denied.clone().recorded();
+        }
         refusal(&error, self.region, &self.account.id)
     }
 
@@ -187,7 +194,7 @@ fn invalid_id(given: &str) -> ApiError {
     ApiError::new("NotFoundException", format!("Invalid keyId '{given}'"))
 }
 
-fn is_uuid(text: &str) -> bool {
+pub(super) fn is_uuid(text: &str) -> bool {
     text.len() == 36
         && text.bytes().enumerate().all(|(place, byte)| match place {
             8 | 13 | 18 | 23 => byte == b'-',

@@ -2,6 +2,7 @@
 
 use waxseal::kms::{Caller, KmsError, LocalKms};
 
+use super::key::is_uuid;
 use super::refusal::refusal;
 use crate::accounts::Account;
 use crate::protocol::{ApiError, ApiResult, Fields, Operation};
@@ -30,6 +31,10 @@ impl<'a> Session<'a> {
     /// the others.
     pub(super) async fn account_with(&self, id: &str) -> ApiResult<Option<&'a Account>> {
         let home = self.home()?;
+        // A ciphertext or a token may be made up, and name an alias.
+        if !is_uuid(id) {
+            return Ok(None);
+        }
         let others = self.server.accounts.iter();
         let others = others.filter(|account| account.id != home.id);
         for account in std::iter::once(home).chain(others) {

@@ -107,6 +107,7 @@ impl Caller {
         let mut parts: Vec<&[u8]> = vec![
             flag(self.dry_run),
             flag(self.is_second_hand),
+            flag(self.via_service.is_some()),
             self.principal.arn().as_bytes(),
             self.via_service.as_deref().unwrap_or_default().as_bytes(),
         ];

@@ -60,7 +60,7 @@ impl serde_json::ser::Formatter for NoControls {
 /// Control characters, line and paragraph separators, and what turns the
 /// direction of a text.
 fn is_hidden(char: char) -> bool {
-    matches!(char, '\u{7f}'..='\u{9f}' | '\u{200e}' | '\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
+    matches!(char, '\u{7f}'..='\u{9f}' | '\u{61c}' | '\u{200e}' | '\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
 }
 
 impl Serialize for AuditEvent<'_> {
@@ -258,7 +258,7 @@ fn cost(byte: u8) -> usize {
         0..=0x1f | 0x7f => 6,
         b'"' | b'\\' => 2,
         // The first bytes of what `is_hidden` has.
-        0xc2 | 0xe2 => 6,
+        0xc2 | 0xd8 | 0xe2 => 6,
         _ => 1,
     }
 }

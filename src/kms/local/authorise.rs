@@ -211,6 +211,8 @@ struct Question<'a> {
     request: Request<'a>,
     /// Whether the handle was made by one that acts as somebody already.
     is_second_hand: bool,
+    /// Whether no permission reaches across accounts for this.
+    is_out_of_reach: bool,
 }
 
 impl Question<'_> {
@@ -227,6 +229,10 @@ impl Question<'_> {
                 "who acts as somebody cannot act as somebody else".to_owned(),
             ));
         }
+        if self.is_out_of_reach {
+            let reason = "it cannot be done from another account, whatever policies say";
+            return Err(denied(reason.to_owned()));
+        }
         let decision = evaluate(self.policy, self.identity, self.grant, request);
         if decision.is_allowed() {
             return Ok(());
@@ -235,7 +241,7 @@ impl Question<'_> {
     }
 
     fn explain(&self, call: &Call<'_>) -> KmsResult<Explanation> {
-        if self.is_second_hand {
+        if self.is_second_hand || self.is_out_of_reach {
             self.check(call)?;
         }
         Ok(explain(
@@ -276,6 +282,9 @@ impl Inner {
                 context: call.conditions(caller, key.map(|(_, record)| record), now.into()),
             },
             is_second_hand: caller.is_some_and(|caller| caller.is_second_hand),
+            is_out_of_reach: key.is_some()
+                && principal.account() != self.names.account
+                && !call.operation.crosses_accounts(),
         }
     }
 

@@ -2,7 +2,8 @@
 
 use std::collections::BTreeMap;
 
-use super::gate::{Call, Outcome};
+use super::authorise::Guard;
+use super::gate::{By, Call, Outcome};
 use super::manage::as_pairs;
 use super::{Inner, LocalKms, key_name};
 use crate::kms::access::AccessRecord;
@@ -250,6 +251,7 @@ impl Inner {
             let bypass = request.bypass_lockout_check;
             record.access.policy = Some(self.checked_policy(call, &record, policy, bypass)?);
         }
+        self.authorise_additions(request, call, &record)?;
         call.end_dry_run()?;
         let (keyring, id) = (self.keyring(&record)?, record.id.clone());
         let entry = KeyEntry::Live(Box::new(record));
@@ -266,6 +268,33 @@ impl Inner {
             return Err(error);
         }
         Ok(keyring)
+    }
+
+    /// Whether whoever calls may do with the new key what is done in the same
+    /// call.
+    fn authorise_additions(
+        &self,
+        request: &CreateKey,
+        call: &Call<'_>,
+        record: &KeyRecord,
+    ) -> KmsResult<()> {
+        // The application does what it likes with what it makes.
+        if !matches!(call.by, By::Caller(_)) {
+            return Ok(());
+        }
+        let guard = Guard::new(record);
+        if request.alias.is_some() {
+            let operation = Operation::CreateAlias;
+            let name = Call { operation, ..*call };
+            self.authorise(&name, record, &guard, record.created)?;
+        }
+        if let Some(days) = request.rotation_days {
+            let operation = Operation::EnableKeyRotation;
+            let details = [("rotationPeriodInDays", Parameter::Number(days.into()))];
+            let rotate = Call { operation, ..*call }.with_details(&details);
+            self.authorise(&rotate, record, &guard, record.created)?;
+        }
+        Ok(())
     }
 
     fn keyring(&self, record: &KeyRecord) -> KmsResult<Keyring> {

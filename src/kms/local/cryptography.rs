@@ -121,7 +121,7 @@ impl LocalKms {
                 "at most {MAX_PLAINTEXT_LENGTH} bytes can be encrypted, not {}",
                 plaintext.len()
             ));
-            return self.0.settle(call, Err(too_long)).await;
+            return self.0.pass(call, async { Err(too_long) }).await;
         }
         self.seal(call, self.entropy(SALT_LENGTH), plaintext).await
     }
@@ -186,17 +186,26 @@ impl LocalKms {
             let from = self.call(operation, source_key.unwrap_or_default());
             let from = from.with_part(Part::From).with_context(source_context);
             let from = from.with_details(&details);
-            let (source, used) = self.open(from, blob, source_key, source_context).await?;
-            let to = self.call(operation, destination_key).with_part(Part::To);
-            let to = to
-                .with_context(destination_context)
-                .with_details(&details[..1]);
+            let opened = self.open(from, blob, source_key, source_context).await;
+            let (source_key_arn, source_key_version, plaintext) = match opened {
+                // A trial asks for the other key, too.
+                Err(KmsError::DryRun) => (String::new(), 0, SecretBytes::zeroed(0)),
+                opened => {
+                    let (source, used) = opened?;
+                    (self.0.arn_of(source.id()), used.version, used.value)
+                }
+            };
+            // The key that was looked at: an alias may be moved meanwhile.
+            let found = destination.as_ref().map_or(destination_key, |key| key.id());
+            let details = [details[0], ("keyId", Parameter::Text(destination_key))];
+            let to = self.call(operation, found).with_part(Part::To);
+            let to = to.with_context(destination_context).with_details(&details);
             let entropy = self.entropy(SALT_LENGTH);
-            let ciphertext = self.seal(to, entropy, used.value.expose()).await?;
+            let ciphertext = self.seal(to, entropy, plaintext.expose()).await?;
             Ok(ReEncrypted {
                 ciphertext,
-                source_key_arn: self.0.arn_of(source.id()),
-                source_key_version: used.version,
+                source_key_arn,
+                source_key_version,
             })
         };
         let result = work.await;
@@ -320,7 +329,7 @@ impl LocalKms {
         });
         let (entropy, plaintext) = match drawn {
             Ok(drawn) => drawn,
-            Err(error) => return self.0.settle(call, Err(error)).await,
+            Err(error) => return self.0.pass(call, async { Err(error) }).await,
         };
         let ciphertext = self.seal(call, Ok(entropy), plaintext.expose()).await?;
         Ok(GeneratedKey {
@@ -343,7 +352,7 @@ impl LocalKms {
         let prepared = entropy.and_then(|entropy| Ok((entropy, context_bytes(call.context)?)));
         let (mut entropy, context) = match prepared {
             Ok(prepared) => prepared,
-            Err(error) => return self.0.settle(call, Err(error)).await,
+            Err(error) => return self.0.pass(call, async { Err(error) }).await,
         };
         let sealed = self.0.seal(call, &mut entropy, &context, plaintext);
         let (loaded, used) = sealed.await?;
@@ -379,7 +388,7 @@ impl LocalKms {
         };
         let (bytes, sealed) = match read.await {
             Ok(read) => read,
-            Err(error) => return self.0.settle(call, Err(error)).await,
+            Err(error) => return self.0.pass(call, async { Err(error) }).await,
         };
         let named = Call {
             key: sealed.key_id,

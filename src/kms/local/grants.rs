@@ -174,7 +174,7 @@ impl LocalKms {
             Ok((key, grant)) => self.retire_grant(&key, &grant).await,
             Err(error) => {
                 let call = self.call(Operation::RetireGrant, "");
-                self.0.settle(call, Err(error)).await
+                self.0.pass(call, async { Err(error) }).await
             }
         }
     }

@@ -4,6 +4,7 @@ use std::fmt::{self, Write as _};
 use std::time::SystemTime;
 
 use super::date;
+use super::work;
 use crate::context::EncryptionContext;
 use crate::kms::access::{Principal, PrincipalKind};
 
@@ -184,6 +185,9 @@ impl<'a> Request<'a> {
         let Some(context) = self.context.encryption_context else {
             return Values::Absent;
         };
+        if !work::spend(context.len()) {
+            return Values::Absent;
+        }
         let mut values = pairs(context, key);
         match (values.next(), values.next()) {
             (None, _) => Values::Absent,
@@ -272,6 +276,9 @@ pub(super) fn same_name(one: &str, other: &str) -> bool {
         return true;
     }
     if one.is_ascii() && other.is_ascii() {
+        return false;
+    }
+    if !work::spend(one.len() + other.len()) {
         return false;
     }
     let lower = |text: &str| -> Vec<char> { text.chars().flat_map(char::to_lowercase).collect() };

@@ -17,6 +17,7 @@ use std::borrow::Borrow;
 use super::context::Request;
 use super::document::{Document, IdentityPolicy, KeyPolicy};
 use super::statement::{Effect, Naming};
+use super::work;
 use crate::kms::access::PrincipalKind;
 
 /// Whether a call may be made, and what decided.
@@ -41,6 +42,8 @@ pub(super) enum Outcome {
         /// Whether the key's side is what is missing, or the caller's.
         by_resource: bool,
     },
+    /// To decide takes too long.
+    TooCostly,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -69,6 +72,7 @@ impl Decision<'_> {
             Outcome::Denied { by_resource: false } => {
                 format!("no identity-based policy allows the kms:{action} action")
             }
+            Outcome::TooCostly => "the policies take too long to compare".into(),
         }
     }
 }
@@ -81,6 +85,7 @@ pub(crate) fn evaluate<'a, P: Borrow<IdentityPolicy>>(
     grant: Option<&'a str>,
     request: &Request<'_>,
 ) -> Decision<'a> {
+    work::begin();
     let mut decision = Decision {
         outcome: Outcome::ExplicitlyDenied,
         key_statement: None,
@@ -125,6 +130,10 @@ pub(crate) fn evaluate<'a, P: Borrow<IdentityPolicy>>(
         }
     }
 
+    if work::is_over() {
+        decision.outcome = Outcome::TooCostly;
+        return decision;
+    }
     let is_root = request.principal.kind() == PrincipalKind::Root;
     let is_own_account = request.principal.account() == request.resource_account;
     // What the caller's own account has to say.

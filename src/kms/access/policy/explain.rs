@@ -82,6 +82,7 @@ impl fmt::Display for Explanation {
             Outcome::Allowed => "allowed",
             Outcome::ExplicitlyDenied => "denied explicitly",
             Outcome::Denied { .. } => "denied, because too little allows it",
+            Outcome::TooCostly => "denied, because the policies take too long to compare",
         };
         write!(f, "{}: {verdict}", self.call)?;
         for (number, decider) in self.decided_by.iter().enumerate() {
@@ -167,7 +168,7 @@ pub(crate) fn explain<P: Borrow<IdentityPolicy>>(
     }
 
     let needed = match decision.outcome {
-        Outcome::Allowed => Vec::new(),
+        Outcome::Allowed | Outcome::TooCostly => Vec::new(),
         Outcome::ExplicitlyDenied => decided_by
             .iter()
             .map(|decider| format!("that {decider} does not deny it"))

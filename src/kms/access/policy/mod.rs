@@ -68,6 +68,7 @@ mod simulate;
 mod statement;
 #[cfg(test)]
 mod tests;
+mod work;
 
 pub(crate) use context::{ConditionContext, Request};
 pub use document::{IdentityPolicy, KeyPolicy, MAX_POLICY_LENGTH};

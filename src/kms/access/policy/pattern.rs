@@ -3,6 +3,7 @@
 
 use super::context::{ConditionKey, Request, Values, same_name};
 use super::error::shown;
+use super::work;
 
 /// `*` and `?` in a compiled pattern: bytes that no UTF-8 has, so that a
 /// literal `*` is a byte as any other.
@@ -86,10 +87,16 @@ impl Pattern {
     }
 }
 
-/// Replaces variables; `None` when one has no value and no default.
+/// Replaces variables; `None` when one has no value and no default, or it takes
+/// too much.
 fn fill_in(pieces: &[Piece], request: &Request<'_>) -> Option<Vec<u8>> {
     let mut pattern = Vec::new();
+    let mut spent = 0;
     for piece in pieces {
+        if !work::spend(pattern.len() - spent) {
+            return None;
+        }
+        spent = pattern.len();
         match piece {
             Piece::Bytes(bytes) => pattern.extend_from_slice(bytes),
             Piece::Variable { key, default } => match (request.values(key), default) {
@@ -101,11 +108,12 @@ fn fill_in(pieces: &[Piece], request: &Request<'_>) -> Option<Vec<u8>> {
             },
         }
     }
-    Some(pattern)
+    work::spend(pattern.len() - spent).then_some(pattern)
 }
 
 /// Whether a pattern matches the whole text. It goes back only to its last `*`,
-/// so that its time is at most the product of the two lengths.
+/// so that its time is at most the product of the two lengths. If that is too
+/// much, it gives up.
 fn glob(pattern: &[u8], text: &[u8], case: Case) -> bool {
     let same = |one: u8, other: u8| match case {
         Case::Sensitive => one == other,
@@ -114,6 +122,8 @@ fn glob(pattern: &[u8], text: &[u8], case: Case) -> bool {
     let (mut at, mut position) = (0, 0);
     // After the last `*`, and where the text goes on that it does not cover.
     let mut star: Option<(usize, usize)> = None;
+    // What is spent is told of each time that it goes back.
+    let mut since = 0;
     while let Some(&byte) = text.get(position) {
         match pattern.get(at) {
             Some(&STAR) => {
@@ -136,9 +146,13 @@ fn glob(pattern: &[u8], text: &[u8], case: Case) -> bool {
         let Some((after, covered)) = star else {
             return false;
         };
+        if !work::spend(position.saturating_sub(since) + 1) {
+            return false;
+        }
         let covered = covered + text.get(covered).map_or(1, |byte| char_length(*byte));
         star = Some((after, covered));
         (at, position) = (after, covered);
+        since = covered;
     }
     pattern.iter().skip(at).all(|byte| *byte == STAR)
 }
