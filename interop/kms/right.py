@@ -260,6 +260,16 @@ def deletion(server):
     has(described, KeyState="PendingDeletion", DeletionDate=scheduled["DeletionDate"])
     has(kms.cancel_key_deletion(KeyId=key), KeyId=created["Arn"])
     has(kms.describe_key(KeyId=key)["KeyMetadata"], KeyState="Disabled")
+    kms.enable_key(KeyId=key)
+    kms.enable_key_rotation(KeyId=key)
+    has(kms.get_key_rotation_status(KeyId=key), KeyRotationEnabled=True, RotationPeriodInDays=365)
+    kms.schedule_key_deletion(KeyId=key, PendingWindowInDays=7)
+    status = kms.get_key_rotation_status(KeyId=key)
+    has(status, KeyRotationEnabled=False)
+    assert "NextRotationDate" not in status, status
+    # AWS restores it with the key.
+    kms.cancel_key_deletion(KeyId=key)
+    has(kms.get_key_rotation_status(KeyId=key), KeyRotationEnabled=True)
     kms.schedule_key_deletion(KeyId=key, PendingWindowInDays=7)
     server.advance(8)
     assert error_of(kms.describe_key, KeyId=key) == NOT_FOUND
@@ -323,6 +333,15 @@ def grants(server):
         EncryptionContext=allowed, GrantTokens=[made["GrantToken"]], **encrypt
     )["CiphertextBlob"]
     has(alice.decrypt(CiphertextBlob=blob, EncryptionContext=allowed), Plaintext=b"by a grant")
+    # The keys of a constraint are not case-sensitive, their values are.
+    alice.encrypt(EncryptionContext={"TENANT": "7"}, **encrypt)
+    assert error_of(alice.encrypt, EncryptionContext={"TENANT": "8"}, **encrypt) == DENIED
+    cased = kms.create_grant(
+        KeyId=key, GranteePrincipal=to_alice, Operations=["Encrypt"],
+        Constraints={"EncryptionContextEquals": {"Team": "Blue"}})
+    alice.encrypt(EncryptionContext={"team": "Blue"}, **encrypt)
+    assert error_of(alice.encrypt, EncryptionContext={"Team": "blue"}, **encrypt) == DENIED
+    kms.revoke_grant(KeyId=key, GrantId=cased["GrantId"])
     assert error_of(alice.describe_key, KeyId=key) == DENIED
     second = kms.create_grant(KeyId=key, GranteePrincipal=to_alice, Operations=["DescribeKey"])
     has(alice.describe_key(KeyId=key)["KeyMetadata"], KeyId=key)
