@@ -11,7 +11,7 @@ use waxseal::SecretBytes;
 use waxseal::blocking::wait;
 use waxseal::kms::audit::{AuditFile, AuditSettings};
 use waxseal::kms::store::{BlobStore, DirectoryStore, MemoryStore};
-use waxseal::kms::{Keyring, KmsError, LocalKms, Quotas, RootKey};
+use waxseal::kms::{Grant, Keyring, KmsError, KmsResult, LocalKms, Principal, Quotas, RootKey};
 
 use crate::args::{Args, StoreArg};
 use crate::clock::ServerClock;
@@ -117,6 +117,12 @@ impl Account {
         let found = self.view.resolve(name).await;
         // A key's policy may shut the account's own root out.
         matches!(found, Ok(_) | Err(KmsError::AccessDenied { .. }))
+    }
+
+    /// The grants on this account's keys that a principal may retire, also one
+    /// of another account.
+    pub(crate) async fn retirable_by(&self, principal: &Principal) -> KmsResult<Vec<Grant>> {
+        self.view.list_retirable_grants(principal).await
     }
 
     /// A key as it is, whoever may see it.

@@ -12,8 +12,8 @@ use waxseal::kms::Principal;
 
 /// AWS KMS's protocol over an embedded KMS.
 ///
-/// Each account that a credential names has a KMS of its own. The first line on
-/// standard output is `listening on http://ADDRESS:PORT`.
+/// Each account that a credential names has a KMS of its own: ReEncrypt from one
+/// account's key to another's is refused. The first line on standard output is `listening on http://ADDRESS:PORT`.
 #[derive(Parser, Debug)]
 #[command(name = "kms_server", version)]
 pub(crate) struct Args {

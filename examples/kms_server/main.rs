@@ -4,6 +4,9 @@
 //!
 //! A request comes through [`http`] (how much and how long), [`sigv4`] (from
 //! whom), [`protocol`] (what it may hold) and [`operations`] (what is done).
+//! Re-encryption from one account's key to another's is refused, which AWS KMS
+//! does: each account has a KMS of its own here.
+//!
 //! Secrets are in this process's memory, and what passes through its sockets'
 //! buffers is not wiped.
 #![forbid(unsafe_code)]

@@ -166,7 +166,8 @@ impl Server {
         let message = error.message.as_deref().unwrap_or_default();
         let kms = account.kms.acting_as(caller.clone());
         let name = event_name(&call.headers);
-        match kms.record_refusal(&name, recorded_code(error.code), message) {
+        let (code, key) = (recorded_code(error.code), error.key_arn.as_deref());
+        match kms.record_refusal(&name, code, message, key) {
             Ok(()) => error,
             Err(failed) => unrecorded(&failed),
         }

@@ -242,8 +242,8 @@ def wrong_cases(keys):
     yield "decrypt", {**decrypt, "EncryptionContext": {"a": "c"}}, INVALID_CIPHERTEXT
     yield "decrypt", {**decrypt, "EncryptionContext": {"a": "b", "c": "d"}}, INVALID_CIPHERTEXT
     yield "decrypt", {**decrypt, "EncryptionContext": {"a": 1}}, SERIALIZATION
-    yield "decrypt", {**decrypt, "CiphertextBlob": keys.blob[:-1] + bytes([keys.blob[-1] ^ 1])}, (
-        INVALID_CIPHERTEXT)
+    damaged = keys.blob[:-1] + bytes([keys.blob[-1] ^ 1])
+    yield "decrypt", {**decrypt, "CiphertextBlob": damaged}, INVALID_CIPHERTEXT
     yield "decrypt", {**decrypt, "CiphertextBlob": b"no ciphertext"}, INVALID_CIPHERTEXT
     yield "decrypt", {**decrypt, "CiphertextBlob": b""}, VALIDATION
     yield "decrypt", {**decrypt, "CiphertextBlob": b"x" * 6145}, VALIDATION
@@ -255,6 +255,9 @@ def wrong_cases(keys):
         "InvalidKeyUsageException", 400)
     yield "decrypt", {**decrypt, "DryRun": True}, DRY_RUN
     yield "decrypt", {**decrypt, "DryRun": "yes"}, SERIALIZATION
+    # A dry run looks at the ciphertext too.
+    yield "decrypt", {**decrypt, "CiphertextBlob": damaged, "DryRun": True}, INVALID_CIPHERTEXT
+    yield "decrypt", {"CiphertextBlob": keys.blob, "DryRun": True}, INVALID_CIPHERTEXT
     yield "decrypt", {**decrypt, "GrantTokens": ["t"] * 11}, VALIDATION
     yield "decrypt", {**decrypt, "GrantTokens": ["no-token"]}, ("InvalidGrantTokenException", 400)
     yield "decrypt", {**decrypt, "Recipient": {"KeyEncryptionAlgorithm": "RSAES_OAEP_SHA_256",

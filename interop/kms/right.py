@@ -77,10 +77,19 @@ def tags(server):
     kms.tag_resource(KeyId=key, Tags=[{"TagKey": "k00", "TagValue": ""}])
     more = [{"TagKey": "one-more", "TagValue": "v"}]
     assert error_of(kms.tag_resource, KeyId=key, Tags=more) == LIMIT
+    # Who may not is told that, and nothing of limits.
+    alice = server.client("AKIAALICE")
+    assert error_of(alice.tag_resource, KeyId=key, Tags=more) == DENIED
     listed = pages(kms.list_resource_tags, "Tags", KeyId=key)
     assert len(listed) == 50 and listed[0] == {"TagKey": "k00", "TagValue": ""}, listed
     kms.untag_resource(KeyId=key, TagKeys=["k00", "not-there"])
     assert len(kms.list_resource_tags(KeyId=key)["Tags"]) == 49
+    # One that replaces and one that is new; then no more.
+    kms.tag_resource(KeyId=key, Tags=[{"TagKey": "k01", "TagValue": "w"}, *more])
+    both = [{"TagKey": "k01", "TagValue": "x"}, {"TagKey": "k00", "TagValue": "v"}]
+    assert error_of(kms.tag_resource, KeyId=key, Tags=both) == LIMIT
+    listed = kms.list_resource_tags(KeyId=key)["Tags"]
+    assert len(listed) == 50 and {"TagKey": "k01", "TagValue": "w"} in listed
 
 
 def cryptography(server):
@@ -106,9 +115,23 @@ def cryptography(server):
         DestinationEncryptionContext={"purpose": "again"},
     )
     has(again, SourceKeyId=key["Arn"], KeyId=other["Arn"],
+        SourceKeyMaterialId=key["CurrentKeyMaterialId"],
         SourceEncryptionAlgorithm="SYMMETRIC_DEFAULT",
         DestinationEncryptionAlgorithm="SYMMETRIC_DEFAULT",
         DestinationKeyMaterialId=other["CurrentKeyMaterialId"])
+    # The source is told by its ARN, however it is named; and by the material that
+    # it had.
+    kms.create_alias(AliasName="alias/source", TargetKeyId=key["KeyId"])
+    kms.rotate_key_on_demand(KeyId=key["KeyId"])
+    former, key = key, kms.describe_key(KeyId=key["KeyId"])["KeyMetadata"]
+    assert key["CurrentKeyMaterialId"] != former["CurrentKeyMaterialId"]
+    for named in ["alias/source", arn(ACCOUNT, "alias/source"), key["KeyId"]]:
+        within = kms.re_encrypt(
+            CiphertextBlob=encrypted["CiphertextBlob"], SourceKeyId=named,
+            SourceEncryptionContext=context, DestinationKeyId="alias/source")
+        has(within, SourceKeyId=key["Arn"], KeyId=key["Arn"],
+            SourceKeyMaterialId=former["CurrentKeyMaterialId"],
+            DestinationKeyMaterialId=key["CurrentKeyMaterialId"])
     decrypted = kms.decrypt(
         CiphertextBlob=again["CiphertextBlob"], EncryptionContext={"purpose": "again"}
     )
@@ -162,6 +185,7 @@ def rotation(server):
     for _ in range(24):
         kms.rotate_key_on_demand(KeyId=key)
     assert error_of(kms.rotate_key_on_demand, KeyId=key) == LIMIT
+    assert error_of(server.client("AKIAALICE").rotate_key_on_demand, KeyId=key) == DENIED
 
 
 def importing(server):
@@ -236,6 +260,16 @@ def deletion(server):
     has(described, KeyState="PendingDeletion", DeletionDate=scheduled["DeletionDate"])
     has(kms.cancel_key_deletion(KeyId=key), KeyId=created["Arn"])
     has(kms.describe_key(KeyId=key)["KeyMetadata"], KeyState="Disabled")
+    kms.enable_key(KeyId=key)
+    kms.enable_key_rotation(KeyId=key)
+    has(kms.get_key_rotation_status(KeyId=key), KeyRotationEnabled=True, RotationPeriodInDays=365)
+    kms.schedule_key_deletion(KeyId=key, PendingWindowInDays=7)
+    status = kms.get_key_rotation_status(KeyId=key)
+    has(status, KeyRotationEnabled=False)
+    assert "NextRotationDate" not in status, status
+    # AWS restores it with the key.
+    kms.cancel_key_deletion(KeyId=key)
+    has(kms.get_key_rotation_status(KeyId=key), KeyRotationEnabled=True)
     kms.schedule_key_deletion(KeyId=key, PendingWindowInDays=7)
     server.advance(8)
     assert error_of(kms.describe_key, KeyId=key) == NOT_FOUND
@@ -299,6 +333,15 @@ def grants(server):
         EncryptionContext=allowed, GrantTokens=[made["GrantToken"]], **encrypt
     )["CiphertextBlob"]
     has(alice.decrypt(CiphertextBlob=blob, EncryptionContext=allowed), Plaintext=b"by a grant")
+    # The keys of a constraint are not case-sensitive, their values are.
+    alice.encrypt(EncryptionContext={"TENANT": "7"}, **encrypt)
+    assert error_of(alice.encrypt, EncryptionContext={"TENANT": "8"}, **encrypt) == DENIED
+    cased = kms.create_grant(
+        KeyId=key, GranteePrincipal=to_alice, Operations=["Encrypt"],
+        Constraints={"EncryptionContextEquals": {"Team": "Blue"}})
+    alice.encrypt(EncryptionContext={"team": "Blue"}, **encrypt)
+    assert error_of(alice.encrypt, EncryptionContext={"Team": "blue"}, **encrypt) == DENIED
+    kms.revoke_grant(KeyId=key, GrantId=cased["GrantId"])
     assert error_of(alice.describe_key, KeyId=key) == DENIED
     second = kms.create_grant(KeyId=key, GranteePrincipal=to_alice, Operations=["DescribeKey"])
     has(alice.describe_key(KeyId=key)["KeyMetadata"], KeyId=key)
@@ -316,6 +359,18 @@ def grants(server):
     assert kms.list_grants(KeyId=key, GranteePrincipal=nobody)["Grants"] == []
     retirable = kms.list_retirable_grants(RetiringPrincipal=to_alice)["Grants"]
     assert [entry["GrantId"] for entry in retirable] == [made["GrantId"]], retirable
+    # Also of another account's key; and of no other account's principal.
+    other = server.client("AKIAOTHER")
+    to_other = f"arn:aws:iam::{OTHER}:root"
+    across = kms.create_grant(
+        KeyId=key, GranteePrincipal=to_other, RetiringPrincipal=to_other, Operations=["Encrypt"])
+    retirable = other.list_retirable_grants(RetiringPrincipal=to_other)["Grants"]
+    assert [entry["GrantId"] for entry in retirable] == [across["GrantId"]], retirable
+    has(retirable[0], KeyId=created["Arn"], RetiringPrincipal=to_other)
+    assert error_of(kms.list_retirable_grants, RetiringPrincipal=to_other) == DENIED
+    assert error_of(alice.list_retirable_grants, RetiringPrincipal=to_alice) == DENIED
+    other.retire_grant(KeyId=created["Arn"], GrantId=across["GrantId"])
+    assert other.list_retirable_grants(RetiringPrincipal=to_other)["Grants"] == []
     # Who may not, may not; who retires by a token needs nothing else.
     assert error_of(alice.revoke_grant, KeyId=key, GrantId=made["GrantId"]) == DENIED
     dry = error_of(alice.retire_grant, GrantToken=made["GrantToken"], DryRun=True)

@@ -10,10 +10,22 @@ CODES = {"AccessDeniedException": "AccessDenied"}
 SHORTEST_SECRET = 8
 
 
+# What a request is refused with while nobody knows who has sent it.
+STRANGERS = {"InvalidSignatureException", "UnrecognizedClientException"}
+
+
+def once(pairs):
+    """An object, none of whose keys stands in it twice."""
+    names = [name for name, _ in pairs]
+    if len(names) != len(set(names)):
+        raise ValueError(f"a key stands twice in an object: {names}")
+    return dict(pairs)
+
+
 def records(path):
     """The records of the file's lines, out of their envelopes."""
     for line in path.read_text().splitlines():
-        envelope = json.loads(line)
+        envelope = json.loads(line, object_pairs_hook=once)
         record = envelope.get("record", envelope)
         if isinstance(record, dict) and "eventName" in record:
             yield record
@@ -37,8 +49,12 @@ def forms(secret):
 def check(path, requests, secrets):
     """The faults that are found, as texts."""
     faults = []
+    try:
+        all_records = list(records(path))
+    except ValueError as error:
+        return [f"the trail: {error}"]
     by_request = collections.defaultdict(list)
-    for record in records(path):
+    for record in all_records:
         if record["eventType"] == "AwsApiCall":
             by_request[record["requestID"]].append(record)
     asked = collections.Counter(request for request, _, _ in requests)
@@ -53,6 +69,12 @@ def check(path, requests, secrets):
             faults.append(
                 f"{operation} ({error}): {record['eventName']} ({record.get('errorCode')})"
             )
+        # By CloudTrail's reference, userIdentity: whom AWS does not know, and no
+        # service of its own.
+        identity = record["userIdentity"]["type"]
+        is_stranger = error in STRANGERS
+        if (identity == "Unknown") != is_stranger or identity == "AWSService":
+            faults.append(f"{operation} ({error}): its identity is {identity}")
     for request in by_request.keys() - asked.keys():
         faults.append(f"an event of no request: {by_request[request][0]['eventName']}")
     text = path.read_bytes()
@@ -64,7 +86,7 @@ def check(path, requests, secrets):
         for form in forms(secret):
             if form in text:
                 faults.append(f"a secret of {len(secret)} bytes stands in the trail: {form[:20]!r}")
-    automatic = sum(record["eventType"] == "AwsServiceEvent" for record in records(path))
+    automatic = sum(record["eventType"] == "AwsServiceEvent" for record in all_records)
     print(
         f"trail: {len(requests)} requests, {sum(map(len, by_request.values()))} events of them, "
         f"{automatic} of the KMS's own; {searched} secrets looked for"

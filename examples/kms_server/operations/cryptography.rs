@@ -116,17 +116,22 @@ pub(super) async fn re_encrypt(session: &Session<'_>, fields: &Fields) -> ApiRes
         .re_encrypt(blob, named, &source_context, &to.name, &destination_context)
         .await;
     let encrypted = encrypted.map_err(|error| to.refusal(error))?;
+    let (ciphertext, source_arn) = (encrypted.ciphertext, encrypted.source_key_arn);
     let mut answer = json!({
-        "CiphertextBlob": BASE64.encode(&encrypted.blob),
-        "SourceKeyId": source.key.arn(),
-        "KeyId": encrypted.key_arn,
+        "CiphertextBlob": BASE64.encode(&ciphertext.blob),
+        "SourceKeyId": source_arn,
+        "KeyId": ciphertext.key_arn,
         "SourceEncryptionAlgorithm": SYMMETRIC,
         "DestinationEncryptionAlgorithm": SYMMETRIC,
     });
-    let (arn, version) = (&encrypted.key_arn, encrypted.key_version);
-    let materials = &session.server.materials;
-    if let Some(id) = materials.id(to.account, arn, version).await {
-        answer["DestinationKeyMaterialId"] = id.into();
+    let (from, to_arn) = (encrypted.source_key_version, &ciphertext.key_arn);
+    for (member, arn, version) in [
+        ("SourceKeyMaterialId", &source_arn, from),
+        ("DestinationKeyMaterialId", to_arn, ciphertext.key_version),
+    ] {
+        if let Some(id) = session.server.materials.id(to.account, arn, version).await {
+            answer[member] = id.into();
+        }
     }
     Ok(body(&answer))
 }

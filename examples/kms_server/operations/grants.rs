@@ -110,9 +110,25 @@ pub(super) async fn list_retirable(session: &Session<'_>, fields: &Fields) -> Ap
     let page = Page::read(session, fields, GRANTS_IN_PAGE)?;
     let retiring = principal(fields.need("RetiringPrincipal")?)?;
     let account = session.home()?;
+    // By AWS's documentation it is one of the caller's account, and the
+    // permission is asked for in that account alone.
+    if retiring.account() != account.id {
+        return Err(session.denied());
+    }
+    let mut grants = Vec::new();
+    // The others before: once its own KMS has been asked, the event is written.
+    let others = session.server.accounts.iter();
+    for other in others.filter(|other| other.id != account.id) {
+        let found = other.retirable_by(&retiring).await;
+        grants.extend(found.map_err(|error| ApiError {
+            is_recorded: false,
+            ..session.refusal(other)(error)
+        })?);
+    }
     let kms = session.kms(account, fields);
-    let grants = kms.list_retirable_grants(&retiring).await;
-    Ok(shown(&page, grants.map_err(session.refusal(account))?))
+    let own = kms.list_retirable_grants(&retiring).await;
+    grants.extend(own.map_err(session.refusal(account))?);
+    Ok(shown(&page, grants))
 }
 
 fn shown(page: &Page, grants: Vec<Grant>) -> Json {

@@ -1,7 +1,8 @@
 //! How a request names a key: by id, ARN, alias or the alias's ARN; and which
 //! account's it is.
 
-use waxseal::kms::{KmsError, LocalKms};
+use waxseal::EncryptionContext;
+use waxseal::kms::{self, KmsError, LocalKms};
 
 use super::refusal::refusal;
 use super::session::Session;
@@ -116,6 +117,19 @@ impl Key<'_> {
             return denied.clone().recorded();
         }
         refusal(&error, self.region, &self.account.id)
+    }
+
+    /// Whether the caller may do this with the key: of the server's own limits
+    /// nobody else is told.
+    pub(super) async fn allows(
+        &self,
+        session: &Session<'_>,
+        fields: &Fields,
+        operation: kms::Operation,
+    ) -> bool {
+        let (kms, context) = (self.kms(session, fields), EncryptionContext::new());
+        let explained = kms.explain(operation, &self.name, &context).await;
+        explained.is_ok_and(|explained| explained.is_allowed())
     }
 
     /// The ARN of a key that was named by its id.

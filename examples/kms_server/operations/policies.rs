@@ -1,7 +1,6 @@
 //! Key policies.
 
 use serde_json::{Value as Json, json};
-use waxseal::kms::policy::MAX_POLICY_LENGTH;
 
 use super::key::By;
 use super::paging::Page;
@@ -11,6 +10,8 @@ use crate::protocol::{ApiError, ApiResult, Fields};
 /// The only name that a key's policy has.
 const NAME: &str = "default";
 const POLICIES_IN_PAGE: usize = 100;
+/// AWS's limit for a key's policy, in bytes.
+const MAX_POLICY_LENGTH: usize = 32 * 1024;
 
 /// AWS's model lets more through than a key can have.
 pub(super) fn check_length(policy: &str) -> ApiResult<()> {

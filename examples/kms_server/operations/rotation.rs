@@ -1,7 +1,6 @@
 //! Rotation: automatic, on demand, and what was done.
 
 use serde_json::{Value as Json, json};
-use waxseal::EncryptionContext;
 use waxseal::kms::{BackingKeyCause, BackingKeyInfo, Keyring, Operation, Origin};
 
 use super::key::By;
@@ -52,25 +51,21 @@ pub(super) async fn on_demand(session: &Session<'_>, fields: &Fields) -> ApiResu
     let key = session.key(fields, By::Id).await?;
     // Of two at once, the second must count the first.
     let _one_at_a_time = key.account.changing.lock().await;
-    let kms = key.kms(session, fields);
-    // Who may not rotate it is not told how often it was.
-    let context = EncryptionContext::new();
-    let explained = kms.explain(Operation::RotateKeyOnDemand, &key.name, &context);
-    if explained.await.is_ok_and(|why| why.is_allowed())
-        && let Some(keyring) = key.account.look_at(&key.name).await
-    {
+    if let Some(keyring) = key.account.look_at(&key.name).await {
         let by_hand = |info: &&BackingKeyInfo| info.cause == BackingKeyCause::OnDemandRotation;
-        if keyring.backing_keys.iter().filter(by_hand).count() >= MAX_ON_DEMAND {
-            return Err(ApiError::new(
-                "LimitExceededException",
-                format!(
-                    "The on-demand rotation limit of {MAX_ON_DEMAND} for {} is reached.",
-                    keyring.arn
-                ),
-            ));
+        if keyring.backing_keys.iter().filter(by_hand).count() >= MAX_ON_DEMAND
+            && key
+                .allows(session, fields, Operation::RotateKeyOnDemand)
+                .await
+        {
+            let reached = format!(
+                "The on-demand rotation limit of {MAX_ON_DEMAND} for {} is reached.",
+                keyring.arn
+            );
+            return Err(ApiError::new("LimitExceededException", reached).about(keyring.arn));
         }
     }
-    let rotated = kms.rotate(&key.name).await;
+    let rotated = key.kms(session, fields).rotate(&key.name).await;
     rotated.map_err(|error| key.refusal(error))?;
     Ok(json!({ "KeyId": key.arn() }))
 }

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 
 use serde_json::{Value as Json, json};
+use waxseal::kms::{KeyState, Operation};
 
 use super::key::By;
 use super::paging::Page;
@@ -10,6 +11,7 @@ use super::session::Session;
 use crate::protocol::{ApiError, ApiResult, Fields};
 
 const TAGS_IN_PAGE: usize = 50;
+/// AWS's limit for one key.
 const MAX_TAGS: usize = 50;
 
 /// The tags of a request: each key once, and none of AWS's own.
@@ -41,6 +43,18 @@ fn check_key(key: &str) -> ApiResult<()> {
 pub(super) async fn add(session: &Session<'_>, fields: &Fields) -> ApiResult<()> {
     let tags = read(fields)?;
     let key = session.key(fields, By::Id).await?;
+    // Of two at once, the second must count the first's.
+    let _one_at_a_time = key.account.changing.lock().await;
+    if let Some(keyring) = key.account.look_at(&key.name).await {
+        let new = tags.keys().filter(|tag| !keyring.tags.contains_key(*tag));
+        if keyring.tags.len() + new.count() > MAX_TAGS
+            && keyring.state != KeyState::PendingDeletion
+            && key.allows(session, fields, Operation::TagResource).await
+        {
+            let reached = format!("A key has at most {MAX_TAGS} tags.");
+            return Err(ApiError::new("LimitExceededException", reached).about(keyring.arn));
+        }
+    }
     let tagged = key.kms(session, fields).tag(&key.name, &tags).await;
     tagged.map_err(|error| key.refusal(error))
 }

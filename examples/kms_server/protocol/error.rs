@@ -13,6 +13,8 @@ pub(crate) struct ApiError {
     pub(crate) message: Option<String>,
     /// Whether the audit trail has it already.
     pub(crate) is_recorded: bool,
+    /// The key that it is about, by its ARN, where that is known: for the trail.
+    pub(crate) key_arn: Option<String>,
 }
 
 impl ApiError {
@@ -23,6 +25,7 @@ impl ApiError {
             status: status_of(code),
             message: Some(message.into()),
             is_recorded: false,
+            key_arn: None,
         }
     }
 
@@ -33,6 +36,7 @@ impl ApiError {
             status: status_of(code),
             message: None,
             is_recorded: false,
+            key_arn: None,
         }
     }
 
@@ -40,6 +44,14 @@ impl ApiError {
     pub(crate) fn recorded(self) -> Self {
         ApiError {
             is_recorded: true,
+            ..self
+        }
+    }
+
+    /// The same, of this key.
+    pub(crate) fn about(self, key_arn: String) -> Self {
+        ApiError {
+            key_arn: Some(key_arn),
             ..self
         }
     }
