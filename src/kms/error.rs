@@ -199,7 +199,7 @@ pub enum KmsError {
     #[error("a grant token is not valid")]
     InvalidGrantToken,
     /// It would have been done, had it not been a
-    /// [dry run](super::Caller::dry_run) (`DryRunOperationException`).
+    /// dry run (`DryRunOperationException`).
     #[error("the call would have succeeded, but it was a dry run")]
     DryRun,
     /// The call cannot be recorded in the audit trail, and is refused
