@@ -5,7 +5,7 @@ import json
 import os
 
 from operations import DENIED, LIMIT, NOT_FOUND, arn, import_material, policy_for, wrap
-from server import ACCOUNT, OTHER, error_of
+from server import ACCOUNT, OTHER, error_of, message_of
 
 UTC = datetime.timezone.utc
 METADATA = {
@@ -287,6 +287,11 @@ def policies(server):
     has(statement, Principal={"AWS": f"arn:aws:iam::{ACCOUNT}:root"}, Action="kms:*")
     # Naming a user suffices inside the account.
     assert error_of(alice.describe_key, KeyId=key) == DENIED
+    told = message_of(alice.describe_key, KeyId=key)
+    assert told == (
+        f"User: arn:aws:iam::{ACCOUNT}:user/alice is not authorized to perform: kms:DescribeKey "
+        f"on resource: {created['Arn']} because no identity-based policy allows the "
+        "kms:DescribeKey action"), told
     both = policy_for("alice", "bob")
     both["Statement"].append(statement)
     kms.put_key_policy(KeyId=key, Policy=json.dumps(both))
@@ -313,6 +318,13 @@ def policies(server):
     blob = other.encrypt(KeyId=created["Arn"], Plaintext=b"across accounts")["CiphertextBlob"]
     has(other.decrypt(CiphertextBlob=blob), Plaintext=b"across accounts", KeyId=created["Arn"])
     assert error_of(other.generate_data_key, KeyId=created["Arn"], KeySpec="AES_256") == DENIED
+    # What AWS does and this server does not; who may not is told that first.
+    own = other.create_key()["KeyMetadata"]["KeyId"]
+    across = dict(CiphertextBlob=blob, DestinationKeyId=own)
+    assert error_of(other.re_encrypt, **across) == ("UnsupportedOperationException", 400)
+    mine = other.encrypt(KeyId=own, Plaintext=b"of another account")["CiphertextBlob"]
+    across = dict(CiphertextBlob=mine, DestinationKeyId=created["Arn"])
+    assert error_of(other.re_encrypt, **across) == DENIED
 
 
 def grants(server):

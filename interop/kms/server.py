@@ -98,6 +98,15 @@ class Server:
         return client
 
 
+def message_of(call, **arguments):
+    """The error's message."""
+    try:
+        call(**arguments)
+    except ClientError as error:
+        return error.response["Error"]["Message"]
+    raise AssertionError("it is not refused")
+
+
 def error_of(call, **arguments):
     """The error's name and its status; `None` when the call succeeds."""
     try:
