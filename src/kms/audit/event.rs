@@ -282,7 +282,7 @@ impl<'a> AuditEvent<'a> {
         self.key_material_id
     }
 
-    /// The ARNs of the keys and aliases that it concerns.
+    /// The id of the backing key that what was re-encrypted was under.
     pub fn source_key_material_id(&self) -> Option<&'a str> {
         self.source_key_material_id
     }
