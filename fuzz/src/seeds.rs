@@ -18,7 +18,7 @@ const LONGEST: usize = 3000;
 /// The numbers that edits have, one recipe after the other.
 const NUMBERS: [u32; 8] = [1, 0, 2, 0xffff_ffff, 5, 300, 3, 20];
 
-pub const TARGETS: [&str; 10] = [
+pub const TARGETS: [&str; 11] = [
     "header",
     "message",
     "stream",

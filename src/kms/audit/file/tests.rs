@@ -159,7 +159,7 @@ fn a_full_disk() {
         let file = open(&path, &disk);
         file.record(&event()).unwrap();
         let before = fs::read(&path).unwrap();
-        let line = before.split_inclusive(|byte| *byte == b'\n').last();
+        let line = before.split_inclusive(|byte| *byte == b'\n').next_back();
         let room = line.unwrap().len() as i64 * part / 20;
         disk.has_room(room);
         for _ in 0..3 {
