@@ -260,7 +260,8 @@ impl Input {
             Ok((plaintext, destination))
         });
         match (found, expected) {
-            (Ok(sealed), Ok((plaintext, key))) => {
+            (Ok(moved), Ok((plaintext, key))) => {
+                let sealed = moved.ciphertext;
                 assert_eq!(
                     (sealed.key_arn, sealed.key_version),
                     (key.arn(), key.current)
