@@ -108,8 +108,8 @@ impl LocalKmsProvider {
             return Err(error(ProviderErrorKind::InvalidCiphertext));
         }
         if !self.opens_any {
-            // Its state is for those to know who may use it: it is looked at when
-            // it is used.
+            // Its state is for those to know who may use it: others are told of it
+            // when it is used.
             let own = match self.kms.inner().locate(&self.key).await {
                 Ok(own) => Ok(own),
                 Err(error) => {
@@ -120,6 +120,10 @@ impl LocalKmsProvider {
             };
             let own = own.map_err(|error| self.error(operation, &self.key, error))?;
             if own.id() != sealed.key_id {
+                if self.kms.is_root() {
+                    let living = self.kms.inner().check_living(&own);
+                    living.map_err(|error| self.error(operation, &self.key, error))?;
+                }
                 return Err(error(ProviderErrorKind::NotConfigured));
             }
         }

@@ -221,6 +221,11 @@ fn not_found(key: &str) -> KmsError {
 }
 
 impl LocalKms {
+    /// Whether calls are the application's own.
+    pub(crate) fn is_root(&self) -> bool {
+        self.1.is_none()
+    }
+
     /// What tells who this handle acts as from others.
     pub(crate) fn caller_parts(&self) -> Vec<&[u8]> {
         self.1
@@ -309,6 +314,11 @@ impl Inner {
             }
         };
         loaded.ok_or_else(|| not_found(key))
+    }
+
+    /// Whether a key is there, and its deletion is not due.
+    pub(crate) fn check_living(&self, key: &Loaded) -> KmsResult<()> {
+        key.living(self.now()).map(drop)
     }
 
     /// A key by its id.
