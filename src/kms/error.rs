@@ -319,6 +319,21 @@ impl KmsError {
         }
     }
 
+    #[cfg(feature = "kms-policy")]
+    pub(super) fn denied(
+        principal: &str,
+        action: &'static str,
+        resource: &str,
+        reason: impl Into<String>,
+    ) -> Self {
+        Self::AccessDenied {
+            principal: principal.to_owned(),
+            action,
+            resource: resource.to_owned(),
+            reason: reason.into(),
+        }
+    }
+
     pub(super) fn invalid(what: impl Into<String>) -> Self {
         Self::InvalidArgument { what: what.into() }
     }

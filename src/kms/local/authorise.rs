@@ -218,12 +218,8 @@ struct Question<'a> {
 impl Question<'_> {
     fn check(&self, call: &Call<'_>) -> KmsResult<()> {
         let request = &self.request;
-        let denied = |reason: String| KmsError::AccessDenied {
-            principal: request.principal.arn().to_owned(),
-            action: call.action(),
-            resource: request.resource.to_owned(),
-            reason,
-        };
+        let (principal, resource) = (request.principal.arn(), request.resource);
+        let denied = |reason: String| KmsError::denied(principal, call.action(), resource, reason);
         if self.is_second_hand {
             return Err(denied(
                 "who acts as somebody cannot act as somebody else".to_owned(),
@@ -297,14 +293,10 @@ impl Inner {
         now: Timestamp,
     ) -> KmsResult<Question<'q>> {
         let (principal, _) = self.root_or(call);
-        let policy = self
-            .policy_of(guard)
-            .ok_or_else(|| KmsError::AccessDenied {
-                principal: principal.arn().to_owned(),
-                action: call.action(),
-                resource: record.arn.clone(),
-                reason: "this version cannot read the key policy".to_owned(),
-            })?;
+        let policy = self.policy_of(guard).ok_or_else(|| {
+            let reason = "this version cannot read the key policy";
+            KmsError::denied(principal.arn(), call.action(), &record.arn, reason)
+        })?;
         let grant = guard.grant_for(record, principal, call);
         Ok(self.question(call, Some((policy, record)), grant, &record.arn, now))
     }
@@ -511,12 +503,8 @@ impl LocalKms {
 }
 
 fn only_application(caller: &Caller, action: &'static str) -> KmsError {
-    KmsError::AccessDenied {
-        principal: caller.principal.arn().to_owned(),
-        action,
-        resource: "*".to_owned(),
-        reason: "only the application that holds the KMS does this".to_owned(),
-    }
+    let reason = "only the application that holds the KMS does this";
+    KmsError::denied(caller.principal.arn(), action, "*", reason)
 }
 
 impl Access {

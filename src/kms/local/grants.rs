@@ -225,11 +225,12 @@ impl Inner {
         if parents.iter().any(|parent| parent.covers(grant)) {
             return Ok(());
         }
-        Err(KmsError::AccessDenied {
-            principal: grant.issuer.clone(),
-            action: call.action(),
-            resource: record.arn.clone(),
-            reason: "a grant can be given on with no more than it allows itself".to_owned(),
-        })
+        let reason = "a grant can be given on with no more than it allows itself";
+        Err(KmsError::denied(
+            &grant.issuer,
+            call.action(),
+            &record.arn,
+            reason,
+        ))
     }
 }
