@@ -181,9 +181,7 @@ impl LocalKmsBuilder {
         };
         Ok(LocalKms(Arc::new(inner), None))
     }
-}
 
-impl LocalKmsBuilder {
     fn check(&self) -> KmsResult<()> {
         let in_region =
             |byte: u8| byte == b'-' || byte.is_ascii_lowercase() || byte.is_ascii_digit();

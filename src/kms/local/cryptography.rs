@@ -113,9 +113,7 @@ impl LocalKms {
         plaintext: &[u8],
         context: &EncryptionContext,
     ) -> KmsResult<Ciphertext> {
-        let details = [("keyId", Parameter::Text(key))];
-        let call = self.call(Operation::Encrypt, key);
-        let call = call.with_context(context).with_details(&details);
+        let call = self.call(Operation::Encrypt, key).with_context(context);
         if plaintext.len() > MAX_PLAINTEXT_LENGTH {
             let too_long = KmsError::invalid(format!(
                 "at most {MAX_PLAINTEXT_LENGTH} bytes can be encrypted, not {}",
@@ -309,14 +307,11 @@ impl LocalKms {
         spec: DataKeySpec,
         context: &EncryptionContext,
     ) -> KmsResult<GeneratedKey> {
-        let details = [
-            ("keyId", Parameter::Text(key)),
-            match spec {
-                DataKeySpec::Aes128 => ("keySpec", Parameter::Text("AES_128")),
-                DataKeySpec::Aes256 => ("keySpec", Parameter::Text("AES_256")),
-                DataKeySpec::Bytes(length) => ("numberOfBytes", Parameter::Number(length as u64)),
-            },
-        ];
+        let details = [match spec {
+            DataKeySpec::Aes128 => ("keySpec", Parameter::Text("AES_128")),
+            DataKeySpec::Aes256 => ("keySpec", Parameter::Text("AES_256")),
+            DataKeySpec::Bytes(length) => ("numberOfBytes", Parameter::Number(length as u64)),
+        }];
         let call = self
             .call(operation, key)
             .with_context(context)

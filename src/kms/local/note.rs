@@ -35,10 +35,8 @@ impl<'a> Asked<'a> {
             Operation::CreateAlias | Operation::UpdateAlias => Some("targetKeyId"),
             _ => Some("keyId"),
         };
-        let is_said = call.details.iter().any(|(name, _)| Some(*name) == key);
         if let Some(name) = key
             && !call.key.is_empty()
-            && !is_said
         {
             asked.push(name, Parameter::Text(call.key));
         }
