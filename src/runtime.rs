@@ -45,7 +45,7 @@ impl Runtime {
         &self,
         work: impl Future<Output = T> + Send + 'static,
     ) -> Result<T, RunError> {
-        #[allow(clippy::infallible_destructuring_match)] // One of two, in another build.
+        #[allow(clippy::infallible_destructuring_match)] // reason: one of two in another build
         let handle = match self {
             Runtime::Given(handle) => handle,
             #[cfg(feature = "aws-kms")]

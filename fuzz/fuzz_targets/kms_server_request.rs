@@ -7,7 +7,7 @@
 use libfuzzer_sys::fuzz_target;
 use serde_json::Value;
 
-#[allow(dead_code, unreachable_pub, unused_imports)]
+#[allow(dead_code, unreachable_pub, unused_imports)] // reason: the server uses the rest
 #[path = "../../examples/kms_server/protocol/mod.rs"]
 mod protocol;
 

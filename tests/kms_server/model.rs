@@ -1,6 +1,6 @@
 //! What a request may hold, by AWS's model: the example's own decoding.
 
-#[allow(dead_code, unused_imports)]
+#[allow(dead_code, unused_imports)] // reason: the server uses the rest
 #[path = "../../examples/kms_server/protocol/mod.rs"]
 mod protocol;
 
