@@ -5,6 +5,7 @@ use std::sync::Arc;
 use aes_gcm::aead::AeadInOut;
 use aes_gcm::aead::array::Array;
 use aes_gcm::aead::consts::U12;
+use aes_gcm::aead::inout::InOutBuf;
 use aes_gcm::aes::{Aes128Enc, Aes192Enc, Aes256Enc};
 use aes_gcm::{AesGcm, KeyInit};
 use hkdf::HkdfExtract;
@@ -15,7 +16,7 @@ use sha2::{Digest as _, Sha256, Sha384, Sha512};
 use zeroize::Zeroize;
 
 use super::{
-    Aead, AeadKey, Digest, Ecdsa, Hasher, HkdfOutput, InvalidKey, Iv, Kdf, NotAuthentic,
+    Aead, AeadKey, Digest, Ecdsa, Hash, Hasher, HkdfOutput, InvalidKey, Iv, Kdf, NotAuthentic,
     RandomError, SecureRandom, SigningKey, Tag, VerifyingKey,
 };
 use crate::suite::{Curve, HashAlgorithm};
@@ -55,6 +56,31 @@ impl<T: AeadInOut<NonceSize = U12, TagSize = aes_gcm::aead::consts::U16> + Send 
 
     fn open(&self, iv: &Iv, aad: &[u8], data: &mut [u8], tag: &Tag) -> Result<(), NotAuthentic> {
         self.decrypt_inout_detached(&Array(*iv), aad, data.into(), &Array(*tag))
+            .map_err(|_| NotAuthentic)
+    }
+
+    fn seal_to(
+        &self,
+        iv: &Iv,
+        aad: &[u8],
+        plaintext: &[u8],
+        out: &mut [u8],
+    ) -> Result<Tag, InvalidKey> {
+        let data = InOutBuf::new(plaintext, out).map_err(|_| InvalidKey)?;
+        let tag = self.encrypt_inout_detached(&Array(*iv), aad, data);
+        Ok(tag.map_err(|_| InvalidKey)?.0)
+    }
+
+    fn open_to(
+        &self,
+        iv: &Iv,
+        aad: &[u8],
+        ciphertext: &[u8],
+        tag: &Tag,
+        out: &mut [u8],
+    ) -> Result<(), NotAuthentic> {
+        let data = InOutBuf::new(ciphertext, out).map_err(|_| NotAuthentic)?;
+        self.decrypt_inout_detached(&Array(*iv), aad, data, &Array(*tag))
             .map_err(|_| NotAuthentic)
     }
 }
@@ -118,7 +144,7 @@ impl Hasher for Sha512 {
     }
 }
 
-impl Ecdsa for RustCrypto {
+impl Hash for RustCrypto {
     fn hasher(&self, hash: HashAlgorithm) -> Box<dyn Hasher> {
         match hash {
             HashAlgorithm::Sha256 => Box::new(Sha256::new()),
@@ -126,7 +152,9 @@ impl Ecdsa for RustCrypto {
             HashAlgorithm::Sha512 => Box::new(Sha512::new()),
         }
     }
+}
 
+impl Ecdsa for RustCrypto {
     fn signing_key(
         &self,
         curve: Curve,

@@ -10,7 +10,7 @@ use crate::suite::{Curve, HashAlgorithm};
 
 /// Every back end that is compiled in.
 pub(super) fn backends() -> Vec<CryptoBackend> {
-    vec![CryptoBackend::rust_crypto()]
+    CryptoBackend::available()
 }
 
 const HASHES: [(HashAlgorithm, usize); 3] = [
@@ -73,6 +73,40 @@ fn aead_opens_only_what_was_sealed() {
             for other in [16, 24, 32].map(|length| vec![8; length]) {
                 let other = backend.aead_key(&other).unwrap();
                 let opened = other.open(&iv, aad, &mut sealed.clone(), &tag);
+                assert_eq!(opened, Err(NotAuthentic));
+            }
+        }
+    }
+}
+
+#[test]
+fn aead_out_of_place_is_as_in_place() {
+    let (iv, aad) = ([3; IV_LENGTH], b"additional");
+    for backend in backends() {
+        for (key_length, length) in [(16, 0), (24, 1), (32, 16), (16, 4_096), (32, 70_001)] {
+            let key = backend.aead_key(&vec![9; key_length]).unwrap();
+            let plaintext: Vec<_> = (0..=255).cycle().take(length).collect();
+            let mut sealed = plaintext.clone();
+            let tag = key.seal(&iv, aad, &mut sealed).unwrap();
+            let mut out = vec![0xee; length];
+            assert_eq!(key.seal_to(&iv, aad, &plaintext, &mut out), Ok(tag));
+            assert_eq!(out, sealed);
+            out.fill(0xee);
+            assert_eq!(key.open_to(&iv, aad, &sealed, &tag, &mut out), Ok(()));
+            assert_eq!(out, plaintext);
+            let mut other = tag;
+            other[15] ^= 1;
+            let opened = key.open_to(&iv, aad, &sealed, &other, &mut out);
+            assert_eq!(opened, Err(NotAuthentic));
+
+            let mut out = vec![0; length + 2];
+            for wrong in [0, 1, length.saturating_sub(1), length + 1, length + 2] {
+                if wrong == length {
+                    continue;
+                }
+                let out = &mut out[..wrong];
+                assert_eq!(key.seal_to(&iv, aad, &plaintext, out), Err(InvalidKey));
+                let opened = key.open_to(&iv, aad, &sealed, &tag, out);
                 assert_eq!(opened, Err(NotAuthentic));
             }
         }
