@@ -27,7 +27,9 @@ pub(crate) use rsa::WrappingKeyPair;
 #[cfg(feature = "aws-lc-rs")]
 pub use rsa::{WrappingAlgorithm, WrappingKeySpec};
 pub use secret::SecretBytes;
-pub(crate) use secret::{SecretBuffer, extend_wiping};
+pub(crate) use secret::{
+    CiphertextBuffer, ReusedBuffer, SecretBuffer, reserve_exact_wiping, reserve_wiping,
+};
 
 use crate::suite::{Curve, HashAlgorithm};
 
@@ -164,6 +166,38 @@ pub(crate) trait AeadKey: Send + Sync {
     /// Decrypts in place. After an error `data` may hold anything: the caller
     /// wipes it.
     fn open(&self, iv: &Iv, aad: &[u8], data: &mut [u8], tag: &Tag) -> Result<(), NotAuthentic>;
+
+    /// Encrypts from one buffer into another of the same length.
+    fn seal_to(
+        &self,
+        iv: &Iv,
+        aad: &[u8],
+        plaintext: &[u8],
+        out: &mut [u8],
+    ) -> Result<Tag, InvalidKey> {
+        if plaintext.len() != out.len() {
+            return Err(InvalidKey);
+        }
+        out.copy_from_slice(plaintext);
+        self.seal(iv, aad, out)
+    }
+
+    /// Decrypts from one buffer into another of the same length. After an
+    /// error `out` may hold anything: the caller wipes it.
+    fn open_to(
+        &self,
+        iv: &Iv,
+        aad: &[u8],
+        ciphertext: &[u8],
+        tag: &Tag,
+        out: &mut [u8],
+    ) -> Result<(), NotAuthentic> {
+        if ciphertext.len() != out.len() {
+            return Err(NotAuthentic);
+        }
+        out.copy_from_slice(ciphertext);
+        self.open(iv, aad, out, tag)
+    }
 }
 
 /// One expand of an HKDF.
