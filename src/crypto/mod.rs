@@ -8,6 +8,8 @@
 #[cfg(feature = "aws-lc-rs")]
 mod aws_lc;
 mod backend;
+#[cfg(test)]
+mod backends_tests;
 mod fingerprint;
 #[cfg(all(
     feature = "graviola",
@@ -28,7 +30,7 @@ mod wycheproof;
 
 use std::sync::Arc;
 
-pub use backend::CryptoBackend;
+pub use backend::{CryptoBackend, Primitives};
 pub(crate) use fingerprint::Fingerprint;
 pub(crate) use random::Entropy;
 pub use random::{RandomError, SecureRandom};
