@@ -106,7 +106,7 @@ pub use client::{
 };
 pub use clock::{Clock, SystemClock};
 pub use context::{ContextIter, EncryptionContext};
-pub use crypto::{CryptoBackend, RandomError, SecretBytes, SecureRandom};
+pub use crypto::{CryptoBackend, Primitives, RandomError, SecretBytes, SecureRandom};
 pub use error::{Error, FormatError, MaterialsError, Result};
 pub use materials::caching::{
     BackgroundTask, CacheEvent, CacheEvictions, CacheOutcome, CacheStatistics, Caching,

@@ -5,8 +5,20 @@
 //! each primitive can come from where it is fastest, and cargo features only
 //! add. Nothing above this room knows which one runs.
 
+#[cfg(feature = "aws-lc-rs")]
+mod aws_lc;
+mod backend;
+#[cfg(test)]
+mod backends_tests;
 mod fingerprint;
+#[cfg(all(
+    feature = "graviola",
+    any(target_arch = "x86_64", target_arch = "aarch64")
+))]
+mod graviola;
 mod random;
+#[cfg(feature = "ring")]
+mod ring;
 #[cfg(feature = "aws-lc-rs")]
 mod rsa;
 mod rust_crypto;
@@ -16,9 +28,9 @@ mod tests;
 #[cfg(test)]
 mod wycheproof;
 
-use std::fmt;
 use std::sync::Arc;
 
+pub use backend::{CryptoBackend, Primitives};
 pub(crate) use fingerprint::Fingerprint;
 pub(crate) use random::Entropy;
 pub use random::{RandomError, SecureRandom};
@@ -40,110 +52,6 @@ pub(crate) const IV_LENGTH: usize = 12;
 
 pub(crate) type Iv = [u8; IV_LENGTH];
 pub(crate) type Tag = [u8; TAG_LENGTH];
-
-/// A set of primitives.
-///
-/// The default one is pure Rust (`aes-gcm`, `hkdf`, `sha2`, `p256`, `p384`),
-/// with randomness from the operating system.
-#[derive(Clone)]
-pub struct CryptoBackend {
-    name: &'static str,
-    aead: &'static dyn Aead,
-    kdf: &'static dyn Kdf,
-    ecdsa: &'static dyn Ecdsa,
-    random: Arc<dyn SecureRandom>,
-}
-
-impl CryptoBackend {
-    /// The pure-Rust back end.
-    pub fn rust_crypto() -> Self {
-        CryptoBackend {
-            name: "rust-crypto",
-            aead: &rust_crypto::RustCrypto,
-            kdf: &rust_crypto::RustCrypto,
-            ecdsa: &rust_crypto::RustCrypto,
-            random: Arc::new(random::SystemRandom),
-        }
-    }
-
-    /// What runs.
-    pub fn name(&self) -> &'static str {
-        self.name
-    }
-
-    /// The same primitives with another random source. For tests only: a
-    /// message made with predictable randomness protects nothing.
-    #[cfg(feature = "test-util")]
-    pub fn with_random(mut self, random: Arc<dyn SecureRandom>) -> Self {
-        self.random = random;
-        self
-    }
-
-    /// An AES-GCM key of 16, 24 or 32 bytes.
-    pub(crate) fn aead_key(&self, key: &[u8]) -> Result<Box<dyn AeadKey>, InvalidKey> {
-        self.aead.key(key)
-    }
-
-    /// HKDF (RFC 5869): one extract, and an expand for each output.
-    pub(crate) fn hkdf(
-        &self,
-        hash: HashAlgorithm,
-        salt: &[u8],
-        secret: &[u8],
-        outputs: &mut [HkdfOutput<'_>],
-    ) -> Result<(), InvalidKey> {
-        self.kdf.hkdf(hash, salt, secret, outputs)
-    }
-
-    pub(crate) fn hasher(&self, hash: HashAlgorithm) -> Box<dyn Hasher> {
-        self.ecdsa.hasher(hash)
-    }
-
-    pub(crate) fn signing_key(&self, curve: Curve) -> Result<Arc<dyn SigningKey>, RandomError> {
-        self.ecdsa.signing_key(curve, &*self.random)
-    }
-
-    /// A signing key from its secret: a number below the curve's order and not
-    /// zero, in big-endian bytes of the order's length.
-    #[cfg(feature = "kms-policy")]
-    pub(crate) fn signing_key_from(
-        &self,
-        curve: Curve,
-        secret: &[u8],
-    ) -> Result<Arc<dyn SigningKey>, InvalidKey> {
-        self.ecdsa.signing_key_from(curve, secret)
-    }
-
-    /// A verification key from a compressed point.
-    pub(crate) fn verifying_key(
-        &self,
-        curve: Curve,
-        compressed: &[u8],
-    ) -> Result<Arc<dyn VerifyingKey>, InvalidKey> {
-        // The curves' crate also takes 05 and x, which is no form of SEC 1's.
-        let is_compressed = matches!(compressed, [2 | 3, ..]);
-        if !is_compressed || compressed.len() != curve.public_key_length() {
-            return Err(InvalidKey);
-        }
-        self.ecdsa.verifying_key(curve, compressed)
-    }
-
-    pub(crate) fn random(&self) -> &Arc<dyn SecureRandom> {
-        &self.random
-    }
-}
-
-impl Default for CryptoBackend {
-    fn default() -> Self {
-        Self::rust_crypto()
-    }
-}
-
-impl fmt::Debug for CryptoBackend {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_tuple("CryptoBackend").field(&self.name).finish()
-    }
-}
 
 /// A key, point or length that a primitive refuses.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -167,7 +75,9 @@ pub(crate) trait AeadKey: Send + Sync {
     /// wipes it.
     fn open(&self, iv: &Iv, aad: &[u8], data: &mut [u8], tag: &Tag) -> Result<(), NotAuthentic>;
 
-    /// Encrypts from one buffer into another of the same length.
+    /// Encrypts into `out`, which has the plaintext's length; another length is
+    /// an error. After an error `out` may hold anything, plaintext too: the
+    /// caller wipes it. The caller answers for the IV being fresh.
     fn seal_to(
         &self,
         iv: &Iv,
@@ -175,15 +85,15 @@ pub(crate) trait AeadKey: Send + Sync {
         plaintext: &[u8],
         out: &mut [u8],
     ) -> Result<Tag, InvalidKey> {
-        if plaintext.len() != out.len() {
+        if out.len() != plaintext.len() {
             return Err(InvalidKey);
         }
         out.copy_from_slice(plaintext);
         self.seal(iv, aad, out)
     }
 
-    /// Decrypts from one buffer into another of the same length. After an
-    /// error `out` may hold anything: the caller wipes it.
+    /// Decrypts into `out`, which has the ciphertext's length; another length is
+    /// an error. After an error `out` may hold anything: the caller wipes it.
     fn open_to(
         &self,
         iv: &Iv,
@@ -192,7 +102,7 @@ pub(crate) trait AeadKey: Send + Sync {
         tag: &Tag,
         out: &mut [u8],
     ) -> Result<(), NotAuthentic> {
-        if ciphertext.len() != out.len() {
+        if out.len() != ciphertext.len() {
             return Err(NotAuthentic);
         }
         out.copy_from_slice(ciphertext);
@@ -217,8 +127,11 @@ pub(crate) trait Kdf: Send + Sync {
     ) -> Result<(), InvalidKey>;
 }
 
-pub(crate) trait Ecdsa: Send + Sync {
+pub(crate) trait Hash: Send + Sync {
     fn hasher(&self, hash: HashAlgorithm) -> Box<dyn Hasher>;
+}
+
+pub(crate) trait Ecdsa: Send + Sync {
     fn signing_key(
         &self,
         curve: Curve,

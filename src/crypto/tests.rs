@@ -1,16 +1,23 @@
 //! What every back end must refuse, and what it must give, beyond the vectors.
 
+use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
+use super::random::SystemRandom;
 use super::{
     CryptoBackend, Digest, HkdfOutput, IV_LENGTH, InvalidKey, NotAuthentic, RandomError,
     SecureRandom, TAG_LENGTH,
 };
 use crate::suite::{Curve, HashAlgorithm};
 
-/// Every back end that is compiled in.
+/// Every back end that is compiled in, and what they are put together to.
 pub(super) fn backends() -> Vec<CryptoBackend> {
-    vec![CryptoBackend::rust_crypto()]
+    let mut backends = CryptoBackend::available();
+    // What FIPS is made of, which is not built everywhere.
+    #[cfg(feature = "aws-lc-rs")]
+    backends.push(CryptoBackend::aws_lc_alone());
+    backends.push(CryptoBackend::default());
+    backends
 }
 
 const HASHES: [(HashAlgorithm, usize); 3] = [
@@ -73,6 +80,40 @@ fn aead_opens_only_what_was_sealed() {
             for other in [16, 24, 32].map(|length| vec![8; length]) {
                 let other = backend.aead_key(&other).unwrap();
                 let opened = other.open(&iv, aad, &mut sealed.clone(), &tag);
+                assert_eq!(opened, Err(NotAuthentic));
+            }
+        }
+    }
+}
+
+#[test]
+fn aead_out_of_place_is_as_in_place() {
+    let (iv, aad) = ([3; IV_LENGTH], b"additional");
+    for backend in backends() {
+        for (key_length, length) in [(16, 0), (24, 1), (32, 16), (16, 4_096), (32, 70_001)] {
+            let key = backend.aead_key(&vec![9; key_length]).unwrap();
+            let plaintext: Vec<_> = (0..=255).cycle().take(length).collect();
+            let mut sealed = plaintext.clone();
+            let tag = key.seal(&iv, aad, &mut sealed).unwrap();
+            let mut out = vec![0xee; length];
+            assert_eq!(key.seal_to(&iv, aad, &plaintext, &mut out), Ok(tag));
+            assert_eq!(out, sealed);
+            out.fill(0xee);
+            assert_eq!(key.open_to(&iv, aad, &sealed, &tag, &mut out), Ok(()));
+            assert_eq!(out, plaintext);
+            let mut other = tag;
+            other[15] ^= 1;
+            let opened = key.open_to(&iv, aad, &sealed, &other, &mut out);
+            assert_eq!(opened, Err(NotAuthentic));
+
+            let mut out = vec![0; length + 2];
+            for wrong in [0, 1, length.saturating_sub(1), length + 1, length + 2] {
+                if wrong == length {
+                    continue;
+                }
+                let out = &mut out[..wrong];
+                assert_eq!(key.seal_to(&iv, aad, &plaintext, out), Err(InvalidKey));
+                let opened = key.open_to(&iv, aad, &sealed, &tag, out);
                 assert_eq!(opened, Err(NotAuthentic));
             }
         }
@@ -269,7 +310,7 @@ impl SecureRandom for Failing {
         let left = self.0.load(Ordering::Relaxed).checked_sub(1);
         let left = left.ok_or_else(|| RandomError::new("no more"))?;
         self.0.store(left, Ordering::Relaxed);
-        CryptoBackend::rust_crypto().random().fill(out)
+        SystemRandom.fill(out)
     }
 }
 
@@ -277,12 +318,13 @@ impl SecureRandom for Failing {
 fn random_sources_that_fail() {
     for backend in backends() {
         for (curve, _) in CURVES {
-            let mut failing = backend.clone();
-            failing.random = std::sync::Arc::new(Failing(AtomicUsize::new(0)));
+            let failing = Arc::new(Failing(AtomicUsize::new(0)));
+            let failing = backend.clone().with_random(failing);
             assert_eq!(
                 failing.signing_key(curve).err(),
                 Some(RandomError::new("no more"))
             );
+            let backend = backend.clone().with_random(Arc::new(SystemRandom));
             let key = backend.signing_key(curve).unwrap();
             let digest = digest(&backend, curve, b"signed");
             let signed = key.sign(&digest, &Failing(AtomicUsize::new(0)));
@@ -305,6 +347,7 @@ fn random_sources_that_repeat() {
     }
 
     for backend in backends() {
+        let backend = backend.with_random(Arc::new(SystemRandom));
         let key = backend.signing_key(Curve::P256).unwrap();
         for number in 0..20u8 {
             let digest = digest(&backend, Curve::P256, &[number]);
@@ -315,7 +358,7 @@ fn random_sources_that_repeat() {
     }
 }
 
-fn digest(backend: &CryptoBackend, curve: Curve, data: &[u8]) -> Digest {
+pub(super) fn digest(backend: &CryptoBackend, curve: Curve, data: &[u8]) -> Digest {
     let mut hasher = backend.hasher(curve.hash());
     hasher.update(data);
     hasher.finish()
