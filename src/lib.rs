@@ -101,11 +101,12 @@ mod timer;
 pub use client::tokio as tokio_io;
 pub use client::{
     Authenticated, Client, ClientBuilder, ContentLayout, Decrypted, DecryptionDetails, Decryptor,
-    Encryptor, PreparedEncryption, ReleaseMode, Unverified, UnverifiedHeader, blocking, inspect,
+    Encryptor, Parallelism, PreparedEncryption, ReleaseMode, Unverified, UnverifiedHeader,
+    blocking, inspect,
 };
 pub use clock::{Clock, SystemClock};
 pub use context::{ContextIter, EncryptionContext};
-pub use crypto::{CryptoBackend, RandomError, SecretBytes, SecureRandom};
+pub use crypto::{CryptoBackend, Primitives, RandomError, SecretBytes, SecureRandom};
 pub use error::{Error, FormatError, MaterialsError, Result};
 pub use materials::caching::{
     BackgroundTask, CacheEvent, CacheEvictions, CacheOutcome, CacheStatistics, Caching,

@@ -201,7 +201,6 @@ pub struct UnknownName {
     known: String,
 }
 
-#[cfg(feature = "aws-lc-rs")]
 impl UnknownName {
     pub(crate) fn new(text: &str, known: &[&str]) -> Self {
         UnknownName {

@@ -8,6 +8,8 @@
 #[cfg(feature = "aws-lc-rs")]
 mod aws_lc;
 mod backend;
+#[cfg(test)]
+mod backends_tests;
 mod fingerprint;
 #[cfg(all(
     feature = "graviola",
@@ -28,7 +30,7 @@ mod wycheproof;
 
 use std::sync::Arc;
 
-pub use backend::CryptoBackend;
+pub use backend::{CryptoBackend, Primitives};
 pub(crate) use fingerprint::Fingerprint;
 pub(crate) use random::Entropy;
 pub use random::{RandomError, SecureRandom};
@@ -37,7 +39,9 @@ pub(crate) use rsa::WrappingKeyPair;
 #[cfg(feature = "aws-lc-rs")]
 pub use rsa::{WrappingAlgorithm, WrappingKeySpec};
 pub use secret::SecretBytes;
-pub(crate) use secret::{SecretBuffer, extend_wiping};
+pub(crate) use secret::{
+    CiphertextBuffer, ReusedBuffer, SecretBuffer, reserve_exact_wiping, reserve_wiping,
+};
 
 use crate::suite::{Curve, HashAlgorithm};
 

@@ -174,11 +174,7 @@ impl Ecdsa for RustCrypto {
         secret: &[u8],
     ) -> Result<Arc<dyn SigningKey>, InvalidKey> {
         // The curves' crate would pad a short one.
-        let length = match curve {
-            Curve::P256 => 32,
-            Curve::P384 => 48,
-        };
-        if secret.len() != length {
+        if secret.len() + 1 != curve.public_key_length() {
             return Err(InvalidKey);
         }
         Ok(match curve {
@@ -210,10 +206,32 @@ impl Ecdsa for RustCrypto {
 /// How often signing anew may miss the fixed length. One attempt hits it with
 /// a probability above 0.99 (r must not start with a zero byte; s or −s fits
 /// then), so that reaching this bound means that the random source is broken.
-const ATTEMPTS: usize = 64;
+pub(super) const ATTEMPTS: usize = 64;
+
+/// The DER form of a signature that is r and s, each of the curve's length,
+/// where it or its twin (r, −s) has the curve's
+/// [`signature_length`](Curve::signature_length).
+#[cfg(feature = "aws-lc-rs")]
+pub(super) fn der_of_fixed_length(curve: Curve, signature: &[u8]) -> Option<Vec<u8>> {
+    match curve {
+        Curve::P256 => p256_der(p256::ecdsa::Signature::from_slice(signature).ok()?),
+        Curve::P384 => p384_der(p384::ecdsa::Signature::from_slice(signature).ok()?),
+    }
+}
 
 macro_rules! curve {
-    ($crate_name:ident, $curve:expr) => {
+    ($crate_name:ident, $curve:expr, $fixed_length:ident) => {
+        fn $fixed_length(signature: $crate_name::ecdsa::Signature) -> Option<Vec<u8>> {
+            let (r, s) = signature.split_scalars();
+            let negated = $crate_name::ecdsa::Signature::from_scalars(r, -s).ok();
+            let mut candidates = [Some(signature), negated].into_iter().flatten();
+            candidates.find_map(|candidate| {
+                let der = candidate.to_der();
+                let fits = der.as_bytes().len() == $curve.signature_length();
+                fits.then(|| der.as_bytes().to_vec())
+            })
+        }
+
         impl SigningKey for $crate_name::ecdsa::SigningKey {
             fn public_key(&self) -> Vec<u8> {
                 self.verifying_key().to_sec1_point(true).as_bytes().to_vec()
@@ -224,20 +242,14 @@ macro_rules! curve {
                 digest: &Digest,
                 random: &dyn SecureRandom,
             ) -> Result<Vec<u8>, RandomError> {
-                use $crate_name::ecdsa::Signature;
                 for _ in 0..ATTEMPTS {
                     // Randomized, so that the next attempt gives another
                     // signature: RFC 6979 with additional entropy (3.6).
-                    let signature: Signature = self
+                    let signature: $crate_name::ecdsa::Signature = self
                         .sign_prehash_with_rng(&mut Rng(random), digest.as_ref())
                         .map_err(|_| RandomError::new("no signature could be made"))?;
-                    let (r, s) = signature.split_scalars();
-                    let negated = Signature::from_scalars(r, -s);
-                    for candidate in [Ok(signature), negated].into_iter().flatten() {
-                        let der = candidate.to_der();
-                        if der.as_bytes().len() == $curve.signature_length() {
-                            return Ok(der.as_bytes().to_vec());
-                        }
+                    if let Some(der) = $fixed_length(signature) {
+                        return Ok(der);
                     }
                 }
                 Err(RandomError::new(
@@ -257,8 +269,8 @@ macro_rules! curve {
     };
 }
 
-curve!(p256, Curve::P256);
-curve!(p384, Curve::P384);
+curve!(p256, Curve::P256, p256_der);
+curve!(p384, Curve::P384, p384_der);
 
 /// Lends a [`SecureRandom`] to the curves, which want `rand_core`'s traits.
 struct Rng<'a>(&'a dyn SecureRandom);

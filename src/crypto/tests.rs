@@ -1,16 +1,23 @@
 //! What every back end must refuse, and what it must give, beyond the vectors.
 
+use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
+use super::random::SystemRandom;
 use super::{
     CryptoBackend, Digest, HkdfOutput, IV_LENGTH, InvalidKey, NotAuthentic, RandomError,
     SecureRandom, TAG_LENGTH,
 };
 use crate::suite::{Curve, HashAlgorithm};
 
-/// Every back end that is compiled in.
+/// Every back end that is compiled in, and what they are put together to.
 pub(super) fn backends() -> Vec<CryptoBackend> {
-    CryptoBackend::available()
+    let mut backends = CryptoBackend::available();
+    // What FIPS is made of, which is not built everywhere.
+    #[cfg(feature = "aws-lc-rs")]
+    backends.push(CryptoBackend::aws_lc_alone());
+    backends.push(CryptoBackend::default());
+    backends
 }
 
 const HASHES: [(HashAlgorithm, usize); 3] = [
@@ -303,7 +310,7 @@ impl SecureRandom for Failing {
         let left = self.0.load(Ordering::Relaxed).checked_sub(1);
         let left = left.ok_or_else(|| RandomError::new("no more"))?;
         self.0.store(left, Ordering::Relaxed);
-        CryptoBackend::rust_crypto().random().fill(out)
+        SystemRandom.fill(out)
     }
 }
 
@@ -311,12 +318,13 @@ impl SecureRandom for Failing {
 fn random_sources_that_fail() {
     for backend in backends() {
         for (curve, _) in CURVES {
-            let mut failing = backend.clone();
-            failing.random = std::sync::Arc::new(Failing(AtomicUsize::new(0)));
+            let failing = Arc::new(Failing(AtomicUsize::new(0)));
+            let failing = backend.clone().with_random(failing);
             assert_eq!(
                 failing.signing_key(curve).err(),
                 Some(RandomError::new("no more"))
             );
+            let backend = backend.clone().with_random(Arc::new(SystemRandom));
             let key = backend.signing_key(curve).unwrap();
             let digest = digest(&backend, curve, b"signed");
             let signed = key.sign(&digest, &Failing(AtomicUsize::new(0)));
@@ -339,6 +347,7 @@ fn random_sources_that_repeat() {
     }
 
     for backend in backends() {
+        let backend = backend.with_random(Arc::new(SystemRandom));
         let key = backend.signing_key(Curve::P256).unwrap();
         for number in 0..20u8 {
             let digest = digest(&backend, Curve::P256, &[number]);
@@ -349,7 +358,7 @@ fn random_sources_that_repeat() {
     }
 }
 
-fn digest(backend: &CryptoBackend, curve: Curve, data: &[u8]) -> Digest {
+pub(super) fn digest(backend: &CryptoBackend, curve: Curve, data: &[u8]) -> Digest {
     let mut hasher = backend.hasher(curve.hash());
     hasher.update(data);
     hasher.finish()
