@@ -9,7 +9,7 @@ mod esdk2;
 mod one;
 mod several;
 
-use waxseal::{CryptoBackend, EncryptionContext, blocking::Client};
+use waxseal::{CryptoBackend, EncryptionContext, Parallelism, blocking::Client};
 use waxseal_bench::aead::{Frames, Key, Way};
 use waxseal_bench::{Contender, Goal, Measured, Session, bare};
 
@@ -38,8 +38,8 @@ fn client(backend: &CryptoBackend, frame_length: usize, signed: bool, threads: u
     let builder = waxseal::Client::builder(bare::provider())
         .backend(backend.clone())
         .frame_length(frame_length as u32)
-        .signed(signed);
-    assert_eq!(threads, 1, "not yet");
+        .signed(signed)
+        .parallelism(Parallelism::threads(threads));
     builder.build().expect("good settings").blocking()
 }
 

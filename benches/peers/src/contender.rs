@@ -83,7 +83,7 @@ impl fmt::Display for Who {
                     f.write_str(", data-key cache")?;
                 }
                 if setup.threads > 1 {
-                    write!(f, ", {} threads", setup.threads)?;
+                    write!(f, ", {} threads (wall time)", setup.threads)?;
                 }
                 match setup.output {
                     Output::Fresh => f.write_str(", fresh output"),

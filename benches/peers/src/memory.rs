@@ -19,10 +19,10 @@ pub(crate) const CHILD: &str = "memory-of";
 const LENGTH: usize = 100 * MIB;
 const LONG_STREAM: usize = 1024 * MIB;
 
-/// One message in one piece: its name, and whether it is the peer whose third
-/// is the limit.
-const ONE_SHOT: [&str; 6] = [
+/// One message in one piece.
+const ONE_SHOT: [&str; 7] = [
     "waxseal",
+    "waxseal-in-place",
     "waxseal-into",
     "aws-esdk",
     "aws-esdk-signed",
@@ -89,6 +89,7 @@ fn title(name: &str) -> String {
             output: Output::Fresh,
         },
         "tink" => Who::Tink,
+        "waxseal-in-place" => return "waxseal, in place".to_owned(),
         "waxseal-into" => return "waxseal, into the caller's buffer".to_owned(),
         _ => return "waxseal".to_owned(),
     };
@@ -133,6 +134,16 @@ fn setup(output: Output) -> Setup {
 fn encrypt(name: &str, file: &Path, age: Identity) -> Fallible<u64> {
     let plaintext = plaintext(LENGTH);
     let message = match name {
+        "waxseal-in-place" => {
+            let client = client(setup(Output::Reused))?.0.blocking();
+            let context = EncryptionContext::from(CONTEXT);
+            let prepared = client.prepare(&context, Some(LENGTH as u64))?;
+            let mut buffer = plaintext;
+            buffer
+                .reserve_exact(usize::try_from(prepared.message_length(LENGTH as u64)?)? - LENGTH);
+            prepared.encrypt_in_place(&mut buffer)?;
+            buffer
+        }
         "waxseal-into" => {
             let client = client(setup(Output::Reused))?.0.blocking();
             let context = EncryptionContext::from(CONTEXT);
@@ -156,6 +167,12 @@ fn encrypt(name: &str, file: &Path, age: Identity) -> Fallible<u64> {
 fn decrypt(name: &str, file: &Path, age: Identity) -> Fallible<u64> {
     let message = std::fs::read(file)?;
     let plaintext = match name {
+        "waxseal-in-place" => {
+            let client = client(setup(Output::Reused))?.0.blocking();
+            let mut buffer = message;
+            client.decrypt_in_place(&mut buffer, &EncryptionContext::from(CONTEXT))?;
+            buffer
+        }
         "waxseal-into" => {
             let client = client(setup(Output::Reused))?.0.blocking();
             let mut out = vec![0; LENGTH];

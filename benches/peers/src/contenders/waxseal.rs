@@ -4,8 +4,8 @@ use std::hint::black_box;
 use std::time::Duration;
 
 use waxseal::{
-    Caching, Client, CryptoBackend, DataKeyCache, EncryptionContext, RawAesProvider, SecretBytes,
-    blocking,
+    Caching, Client, CryptoBackend, DataKeyCache, EncryptionContext, Parallelism, RawAesProvider,
+    SecretBytes, blocking,
 };
 
 use crate::contender::{Contender, Output, Setup, Who, processor_time, same, wall_time};
@@ -31,7 +31,8 @@ pub(crate) fn client(setup: Setup) -> Fallible<(Client, Option<DataKeyCache>)> {
     let mut builder = Client::builder(provider)
         .backend(backend)
         .frame_length(FRAME_LENGTH)
-        .signed(setup.signed);
+        .signed(setup.signed)
+        .parallelism(Parallelism::threads(setup.threads));
     let cache = setup.cached.then(|| DataKeyCache::new(CAPACITY));
     if let Some(cache) = &cache {
         builder = builder.caching(Caching::new(cache, MAX_AGE));
