@@ -44,11 +44,9 @@ pub(crate) fn run(session: &Session) {
     println!(
         "aws-esdk 2.0's ratios to bare primitives, as measured elsewhere, against waxseal's here"
     );
-    for backend in CryptoBackend::available() {
-        let peer = Peer {
-            session,
-            backend: &backend,
-        };
+    // With the best back end that there is here: the first one.
+    for backend in CryptoBackend::available().iter().take(1) {
+        let peer = Peer { session, backend };
         peer.short();
         peer.unsigned();
         peer.signed();

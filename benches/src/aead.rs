@@ -23,7 +23,7 @@ pub enum Key {
     /// `aes-gcm`.
     RustCrypto(Box<Aes256Gcm>),
     /// `ring`.
-    Ring(ring::LessSafeKey),
+    Ring(Box<ring::LessSafeKey>),
     /// `aws-lc-rs`.
     AwsLc(aws_lc::LessSafeKey),
     /// `graviola`.
@@ -49,7 +49,7 @@ impl Key {
             "rust-crypto" => Key::RustCrypto(Box::new(Aes256Gcm::new(&Array(*key)))),
             "ring" => {
                 let key = ring::UnboundKey::new(&ring::AES_256_GCM, key).expect("a good key");
-                Key::Ring(ring::LessSafeKey::new(key))
+                Key::Ring(Box::new(ring::LessSafeKey::new(key)))
             }
             "aws-lc-rs" => {
                 let key = aws_lc::UnboundKey::new(&aws_lc::AES_256_GCM, key).expect("a good key");

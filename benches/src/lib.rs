@@ -395,6 +395,7 @@ impl Goal {
             Goal::AtLeast(goal) => ("≥", goal, ratio.median >= goal),
             Goal::AtMost(goal) => ("≤", goal, ratio.median <= goal),
         };
+        let goal = (goal * 1000.0).round() / 1000.0;
         format!("goal {sign} {goal}: {}", if met { "met" } else { "MISSED" })
     }
 }

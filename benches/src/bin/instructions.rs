@@ -47,14 +47,12 @@ fn run(backend: &str, operation: &str, bytes: usize, times: u32) -> Result<(), B
     let mut out = vec![0; message.len()];
     for _ in 0..times {
         match operation {
-            "encrypt" => drop(black_box(client.encrypt_into(
-                &plaintext,
-                &context,
-                &mut out,
-            )?)),
-            "decrypt" => drop(black_box(client.decrypt_into(
-                &message, &context, &mut out,
-            )?)),
+            "encrypt" => drop(black_box(
+                client.encrypt_into(&plaintext, &context, &mut out)?,
+            )),
+            "decrypt" => drop(black_box(
+                client.decrypt_into(&message, &context, &mut out)?,
+            )),
             _ => return Err("no such operation".into()),
         }
     }
@@ -71,7 +69,16 @@ fn processor() -> String {
             };
         }
         let found = found!(
-            "aes", "pclmulqdq", "ssse3", "avx", "avx2", "bmi2", "adx", "sha", "vaes", "avx512f"
+            "aes",
+            "pclmulqdq",
+            "ssse3",
+            "avx",
+            "avx2",
+            "bmi2",
+            "adx",
+            "sha",
+            "vaes",
+            "avx512f"
         );
         let found = found.into_iter().filter(|(_, found)| *found);
         let names: Vec<&str> = found.map(|(name, _)| name).collect();
