@@ -45,7 +45,8 @@
 //! - Lengths in a message are checked against what is there before they are
 //!   used; limits are finite, and settable.
 //! - Secrets are in [`SecretBytes`], which wipes itself and prints nothing.
-//! - Randomness is the operating system's; no caller gives a nonce.
+//! - Randomness is the operating system's; no caller gives a nonce. (With the
+//!   feature `aws-lc-rs` signatures draw theirs from AWS-LC's own generator.)
 //!
 //! Whoever can unwrap a message's data key can also forge an unsigned message:
 //! where readers are less trusted than writers, use a signed suite
@@ -56,6 +57,8 @@
 //! Features only add. On by default:
 //!
 //! - `kms`: the embedded KMS ([`kms`]).
+//! - `graviola`: AES-GCM at hardware speed on x86-64 and aarch64 CPUs that suit
+//!   it, without a C compiler ([`CryptoBackend`]).
 //!
 //! Off by default:
 //!
