@@ -104,7 +104,8 @@ mod timer;
 pub use client::tokio as tokio_io;
 pub use client::{
     Authenticated, Client, ClientBuilder, ContentLayout, Decrypted, DecryptionDetails, Decryptor,
-    Encryptor, PreparedEncryption, ReleaseMode, Unverified, UnverifiedHeader, blocking, inspect,
+    Encryptor, Parallelism, PreparedEncryption, ReleaseMode, Unverified, UnverifiedHeader,
+    blocking, inspect,
 };
 pub use clock::{Clock, SystemClock};
 pub use context::{ContextIter, EncryptionContext};

@@ -93,6 +93,18 @@ impl Client {
         block_on(self.0.encrypt_into(plaintext, context, out))
     }
 
+    /// See [`Client::encrypt_in_place`](crate::Client::encrypt_in_place).
+    ///
+    /// # Errors
+    /// As there.
+    pub fn encrypt_in_place(
+        &self,
+        buffer: &mut Vec<u8>,
+        context: &EncryptionContext,
+    ) -> Result<()> {
+        block_on(self.0.encrypt_in_place(buffer, context))
+    }
+
     /// See [`Client::prepare`](crate::Client::prepare).
     ///
     /// # Errors
@@ -150,6 +162,18 @@ impl Client {
         out: &mut [u8],
     ) -> Result<(usize, DecryptionDetails)> {
         block_on(self.0.decrypt_into(message, context, out))
+    }
+
+    /// See [`Client::decrypt_in_place`](crate::Client::decrypt_in_place).
+    ///
+    /// # Errors
+    /// As there.
+    pub fn decrypt_in_place(
+        &self,
+        buffer: &mut Vec<u8>,
+        context: &EncryptionContext,
+    ) -> Result<DecryptionDetails> {
+        block_on(self.0.decrypt_in_place(buffer, context))
     }
 
     /// See [`Client::encryptor`](crate::Client::encryptor).

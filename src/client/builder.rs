@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use super::parallel::Parallelism;
 use super::settings::Settings;
 use super::{Client, Inner};
 use crate::crypto::CryptoBackend;
@@ -145,6 +146,12 @@ impl ClientBuilder {
     /// The primitives to use; the fastest that is compiled in by default.
     pub fn backend(mut self, backend: CryptoBackend) -> Self {
         self.settings.backend = backend;
+        self
+    }
+
+    /// How many threads work on one message; one, the caller's, by default.
+    pub fn parallelism(mut self, parallelism: Parallelism) -> Self {
+        self.settings.parallelism = parallelism;
         self
     }
 

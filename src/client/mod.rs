@@ -6,10 +6,14 @@
 
 pub mod blocking;
 mod builder;
+mod frames;
+mod in_place;
 mod inspect;
 mod keys;
 mod open;
 mod output;
+mod parallel;
+mod pieces;
 mod seal;
 mod settings;
 mod stream;
@@ -23,6 +27,7 @@ use std::sync::Arc;
 
 pub use builder::ClientBuilder;
 pub use inspect::{ContentLayout, UnverifiedHeader, inspect};
+pub use parallel::Parallelism;
 pub use stream::{Authenticated, Decryptor, Encryptor, ReleaseMode, Unverified};
 
 use crate::context::EncryptionContext;
@@ -252,8 +257,9 @@ impl Client {
         let obtained = self.decryption_materials(&header, context).await?;
         let (mut opener, body) = self.start_whole(message, &header, &obtained.materials)?;
         let mut buffer = Buffer::new(out);
+        let extent = opener.extent(body);
         let consumed = opener
-            .open_all(body, &mut buffer)
+            .open_all(body, &extent, &mut buffer)
             .inspect_err(|_| buffer.retreat(0))?;
         if consumed < body.len() {
             buffer.retreat(0);
@@ -276,9 +282,10 @@ impl Client {
     ) -> Result<(Decrypted, &'m [u8])> {
         let (mut opener, body) = self.start_whole(input, &header, &obtained.materials)?;
         // Exactly, and not by what may follow this message.
-        let mut plaintext = Vec::with_capacity(opener.plaintext_length(body));
+        let extent = opener.extent(body);
+        let mut plaintext = Vec::with_capacity(extent.plaintext_length);
         let consumed = opener
-            .open_all(body, &mut plaintext)
+            .open_all(body, &extent, &mut plaintext)
             .inspect_err(|_| plaintext.retreat(0))?;
         let details = DecryptionDetails::new(header, obtained);
         Ok((Decrypted { plaintext, details }, &body[consumed..]))
@@ -402,7 +409,7 @@ impl PreparedEncryption {
 
     fn run(self, plaintext: &[u8], out: &mut impl Output) -> Result<()> {
         out.put(&self.header)?;
-        self.sealer.seal_all(plaintext, self.frame_length, out)
+        self.sealer.all(plaintext, out)
     }
 }
 

@@ -2,16 +2,19 @@
 //!
 //! Specification: client-apis/decrypt.md, "Behavior".
 
+use std::ops::ControlFlow;
 use std::sync::Arc;
 
+use super::frames::Frames;
 use super::keys::MessageKeys;
 use super::output::Output;
+use super::parallel::Parallelism;
 use super::settings::Settings;
-use crate::crypto::{AeadKey, Hasher, SecretBuffer, Tag, VerifyingKey, constant_time_eq};
+use crate::crypto::{Hasher, SecretBuffer, Tag, VerifyingKey, constant_time_eq};
 use crate::error::{Error, MaterialsError, Result};
 use crate::materials::DecryptionMaterials;
 use crate::message::{
-    Aad, ContentType, FrameHead, FrameKind, Header, ReadError, Reader, read_footer,
+    ContentType, FrameHead, FrameKind, Header, ReadError, Reader, SEQUENCE_NUMBER_END, read_footer,
 };
 
 /// When plaintext is released.
@@ -30,8 +33,7 @@ pub(super) enum Release {
 
 /// Reads a body and a footer from bytes that may come in pieces.
 pub(super) struct Opener {
-    key: Box<dyn AeadKey>,
-    aad: Aad,
+    frames: Frames,
     content_type: ContentType,
     expected: u32,
     state: State,
@@ -41,6 +43,13 @@ pub(super) struct Opener {
     partial: Vec<u8>,
     held: SecretBuffer,
     max_buffered: usize,
+    parallelism: Parallelism,
+}
+
+/// What a body that is there whole holds, as its heads say.
+pub(super) struct Extent {
+    regular_frames: usize,
+    pub(super) plaintext_length: usize,
 }
 
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -100,8 +109,7 @@ impl Opener {
             Verifying { hasher, key }
         });
         Ok(Opener {
-            key: keys.key,
-            aad: Aad::new(&header.message_id),
+            frames: Frames::new(keys.key, &header.message_id),
             content_type: header.content_type,
             expected: 1,
             state: State::Body,
@@ -114,29 +122,74 @@ impl Opener {
             partial: Vec::new(),
             held: SecretBuffer::default(),
             max_buffered,
+            parallelism: settings.parallelism.clone(),
         })
     }
 
-    /// The plaintext's length, by the frames that are there: never more than
-    /// the bytes are.
-    pub(super) fn plaintext_length(&self, body: &[u8]) -> usize {
-        let (mut reader, mut length) = (Reader::new(body), 0);
+    /// What the frames that are there hold: never more than the bytes are.
+    pub(super) fn extent(&self, body: &[u8]) -> Extent {
+        let (mut reader, mut extent) = match self.extent_by_last(body) {
+            Ok(extent) => return extent,
+            Err(reader) => (
+                reader,
+                Extent {
+                    regular_frames: 0,
+                    plaintext_length: 0,
+                },
+            ),
+        };
         while let Ok(head) = FrameHead::read(&mut reader, self.content_type) {
             let Ok((content, _)) = reader.take_with_tag(head.length) else {
                 break;
             };
-            length += content.len();
+            extent.plaintext_length += content.len();
             if head.kind != FrameKind::Regular {
                 break;
             }
+            extent.regular_frames += 1;
         }
-        length
+        extent
+    }
+
+    /// The same from the final frame alone, which stands where it must if
+    /// nothing, or a footer, follows it. Looking at each frame's head in a
+    /// long message costs as much as a good part of its decryption.
+    fn extent_by_last<'a>(&self, body: &'a [u8]) -> Result<Extent, Reader<'a>> {
+        let whole = Reader::new(body);
+        let ContentType::Framed { frame_length } = self.content_type else {
+            return Err(whole);
+        };
+        let frame_length = frame_length as usize;
+        let wire_length = Frames::wire_length(frame_length);
+        let most = body.len().saturating_sub(FrameHead::FINAL_OVERHEAD) / wire_length;
+        for regular_frames in [most, most.saturating_sub(1)] {
+            let mut reader = Reader::at(body, regular_frames * wire_length);
+            let Ok(head) = FrameHead::read(&mut reader, self.content_type) else {
+                continue;
+            };
+            let Ok((last, _)) = reader.take_with_tag(head.length) else {
+                continue;
+            };
+            let is_next = u64::from(head.sequence_number) == regular_frames as u64 + 1;
+            if head.kind == FrameKind::Final && is_next {
+                return Ok(Extent {
+                    regular_frames,
+                    plaintext_length: regular_frames * frame_length + last.len(),
+                });
+            }
+        }
+        Err(whole)
     }
 
     /// Takes a message's body and footer that are there whole; says how long
     /// they are.
-    pub(super) fn open_all(&mut self, input: &[u8], out: &mut impl Output) -> Result<usize> {
-        let mut consumed = 0;
+    pub(super) fn open_all(
+        &mut self,
+        input: &[u8],
+        extent: &Extent,
+        out: &mut impl Output,
+    ) -> Result<usize> {
+        let mut consumed = self.run(input, extent.regular_frames, out)?;
         while !self.is_done() {
             match self.next(&input[consumed..])? {
                 Next::Piece(piece) => {
@@ -149,13 +202,50 @@ impl Opener {
         Ok(consumed)
     }
 
+    /// Opens a message where it is, its body being at `start`, and says how
+    /// long the plaintext is. After an error the buffer may hold anything: the
+    /// caller wipes it.
+    pub(super) fn open_in_place(&mut self, buffer: &mut [u8], start: usize) -> Result<usize> {
+        let (mut consumed, mut length) = (start, 0);
+        while !self.is_done() {
+            let rest = buffer.get(consumed..).ok_or(Error::Truncated)?;
+            let Next::Piece(piece) = self.next(rest)? else {
+                return Err(Error::Truncated);
+            };
+            let at = consumed;
+            consumed += piece.bytes.len();
+            let (head, content, tag) = match piece.part {
+                Part::Frame { head, content, tag } => (head, content, tag),
+                Part::Footer { signature } => {
+                    self.footer(signature, &mut Vec::new())?;
+                    continue;
+                }
+            };
+            if let Some(verifying) = &mut self.verifying {
+                verifying.hasher.update(piece.bytes);
+            }
+            let before = piece.bytes.len() - content.len() - tag.len();
+            let content = at + before..at + before + content.len();
+            let opened = &mut buffer[content.clone()];
+            self.frames.open(&head, opened, &tag)?;
+            buffer.copy_within(content.clone(), length);
+            length += content.len();
+            self.advance(&head);
+        }
+        if consumed < buffer.len() {
+            return Err(Error::TrailingBytes);
+        }
+        Ok(length)
+    }
+
     /// Takes input up to the message's end at most; says how much. Appends
     /// what may be released.
     pub(super) fn push(&mut self, input: &[u8], out: &mut impl Output) -> Result<usize> {
         let mut consumed = 0;
         while !self.is_done() {
-            let rest = &input[consumed..];
             if self.partial.is_empty() {
+                consumed += self.run(&input[consumed..], usize::MAX, out)?;
+                let rest = &input[consumed..];
                 match self.next(rest)? {
                     Next::Piece(piece) => {
                         consumed += piece.bytes.len();
@@ -168,6 +258,7 @@ impl Opener {
                 }
                 continue;
             }
+            let rest = &input[consumed..];
             let mut partial = std::mem::take(&mut self.partial);
             match self.next(&partial)? {
                 Next::Piece(piece) => {
@@ -242,6 +333,87 @@ impl Opener {
         Ok(())
     }
 
+    /// Opens regular frames, `most` at most, from one buffer into the other,
+    /// where that is quicker than one by one; says how many bytes of the input
+    /// they are. It ends before whatever is not the regular frame that comes
+    /// next, or not authentic, or may not be released or held: the way frame by
+    /// frame finds out what that is.
+    fn run<O: Output>(&mut self, input: &[u8], most: usize, out: &mut O) -> Result<usize> {
+        let (State::Body, ContentType::Framed { frame_length }) = (self.state, self.content_type)
+        else {
+            return Ok(0);
+        };
+        let frame_length = frame_length as usize;
+        let hold = self.release == Release::AllWhenVerified;
+        let room = if hold {
+            self.max_buffered.saturating_sub(self.held.len())
+        } else {
+            out.room()
+        };
+        let numbers = SEQUENCE_NUMBER_END - self.expected;
+        let count = (input.len() / Frames::wire_length(frame_length))
+            .min(most)
+            .min(room / frame_length)
+            .min(numbers as usize);
+        let shares = count.div_ceil(Parallelism::share(frame_length));
+        let is_quicker = hold || O::GROWS_FREELY || self.parallelism.splits(shares);
+        if count == 0 || !is_quicker || self.check_buffer(frame_length as u64).is_err() {
+            return Ok(0);
+        }
+        if !hold {
+            return self.open_run(input, count, frame_length, out);
+        }
+        let mut held = std::mem::take(&mut self.held);
+        let opened = self.open_run(input, count, frame_length, &mut held);
+        self.held = held;
+        opened
+    }
+
+    fn open_run(
+        &mut self,
+        input: &[u8],
+        count: usize,
+        frame_length: usize,
+        out: &mut impl Output,
+    ) -> Result<usize> {
+        let (frames, first) = (&self.frames, self.expected);
+        let wire_length = Frames::wire_length(frame_length);
+        let share = Parallelism::share(frame_length);
+        let start = out.length();
+        let jobs = input[..count * wire_length]
+            .chunks(share * wire_length)
+            .zip(
+                out.grow(count * frame_length)?
+                    .chunks_mut(share * frame_length),
+            )
+            .zip((first..).step_by(share));
+        let open = |((input, out), first): ((_, &mut [u8]), u32)| {
+            let input: &[u8] = input;
+            let opened = frames.open_run(first, frame_length, input, out);
+            input.split_at(opened * wire_length)
+        };
+        let verifying = &mut self.verifying;
+        let mut opened = 0;
+        let release = |(authentic, rest): (&[u8], &[u8])| {
+            if let Some(verifying) = verifying {
+                verifying.hasher.update(authentic);
+            }
+            opened += authentic.len() / wire_length;
+            match rest.is_empty() {
+                true => ControlFlow::Continue(()),
+                false => ControlFlow::Break(()),
+            }
+        };
+        let _ = self
+            .parallelism
+            .in_order(jobs, count.div_ceil(share), open, release);
+        // What was opened after a frame that is wrong goes with it.
+        out.retreat(start + opened * frame_length);
+        // There were numbers for them all.
+        self.expected += opened as u32;
+        Ok(opened * wire_length)
+    }
+
     fn take(&mut self, piece: Piece<'_>, out: &mut impl Output) -> Result<()> {
         let (head, content, tag) = match piece.part {
             Part::Frame { head, content, tag } => (head, content, tag),
@@ -256,12 +428,7 @@ impl Opener {
         if hold {
             self.check_buffer((self.held.len() + content.len()) as u64)?;
         }
-        let aad = self.aad.of(&head);
-        let open = |data: &mut [u8]| {
-            let sequence_number = head.sequence_number;
-            let opened = self.key.open(&head.iv, aad, data, &tag);
-            opened.map_err(|_| Error::FrameAuthentication { sequence_number })
-        };
+        let open = |data: &mut [u8]| self.frames.open(&head, data, &tag);
         if hold {
             put_opened(&mut self.held, content, open)?;
         } else {
@@ -270,14 +437,19 @@ impl Opener {
         if let Some(verifying) = &mut self.verifying {
             verifying.hasher.update(piece.bytes);
         }
-        if is_last {
-            let signed = self.verifying.is_some();
-            self.state = if signed { State::Footer } else { State::Done };
-        } else {
+        self.advance(&head);
+        Ok(())
+    }
+
+    /// After this frame has been opened.
+    fn advance(&mut self, head: &FrameHead) {
+        if head.kind == FrameKind::Regular {
             // A regular frame's number is below the greatest.
             self.expected = self.expected.saturating_add(1);
+        } else {
+            let signed = self.verifying.is_some();
+            self.state = if signed { State::Footer } else { State::Done };
         }
-        Ok(())
     }
 
     fn footer(&mut self, signature: &[u8], out: &mut impl Output) -> Result<()> {

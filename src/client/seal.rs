@@ -2,35 +2,45 @@
 //!
 //! Specification: client-apis/encrypt.md, "Behavior".
 
+use std::ops::ControlFlow;
 use std::sync::Arc;
 
+use super::frames::Frames;
 use super::keys::MessageKeys;
 use super::output::Output;
+use super::parallel::Parallelism;
 use super::settings::Settings;
 use crate::context::{EncryptionContext, MAX_LENGTH, PUBLIC_KEY};
-use crate::crypto::{AeadKey, Entropy, Hasher, IV_LENGTH, SecureRandom, SigningKey};
+use crate::crypto::{
+    Entropy, Hasher, IV_LENGTH, InvalidKey, SecureRandom, SigningKey, TAG_LENGTH,
+    reserve_exact_wiping,
+};
 use crate::error::{Error, MaterialsError, Result};
 use crate::materials::EncryptionMaterials;
 use crate::message::{
-    Aad, FOOTER_OVERHEAD, FrameHead, FrameKind, HeaderBody, MessageId, SEQUENCE_NUMBER_END,
-    frame_iv, write_footer,
+    FOOTER_OVERHEAD, FrameHead, FrameKind, HeaderBody, MessageId, SEQUENCE_NUMBER_END, frame_iv,
+    write_footer,
 };
 use crate::suite::AlgorithmSuite;
 
-/// Writes one message. The order of calls is [`frame`](Self::frame) for each
-/// regular frame, then for the final one, then [`footer`](Self::footer).
+/// Writes one message. The order of calls is [`regular`](Self::regular), any
+/// number of times, then [`last`](Self::last).
 ///
 /// No IV is used twice under one key: the key is this message's own (see
 /// [`MessageKeys`]), the header's IV is 0, frames count up from 1, and the
-/// count fails before it would wrap. A failed call leaves the count advanced,
-/// so that nothing is sealed anew under an IV that was used.
+/// count fails before it would wrap. It is advanced for a whole run of frames
+/// before the first of them is sealed, on whatever thread: a failed call
+/// leaves it advanced, so that nothing is sealed anew under an IV that was
+/// used, and two threads never share a number, since each is given a part of
+/// the run that is counted from its place in it.
 pub(super) struct Sealer {
-    key: Box<dyn AeadKey>,
-    aad: Aad,
+    frames: Frames,
+    frame_length: usize,
     /// The next frame's number; `None` when they are used up.
     next: Option<u32>,
     signing: Option<Signing>,
     random: Arc<dyn SecureRandom>,
+    parallelism: Parallelism,
 }
 
 struct Signing {
@@ -100,13 +110,18 @@ impl Sealer {
                 Signing { hasher, key }
             });
         let sealer = Sealer {
-            key: keys.key,
-            aad: Aad::new(&message_id),
+            frames: Frames::new(keys.key, &message_id),
+            frame_length: settings.frame_length as usize,
             next: Some(1),
             signing,
             random: backend.random().clone(),
+            parallelism: settings.parallelism.clone(),
         };
         Ok((sealer, header))
+    }
+
+    pub(super) fn parallelism(&self) -> &Parallelism {
+        &self.parallelism
     }
 
     #[cfg(test)]
@@ -114,30 +129,166 @@ impl Sealer {
         self.next = Some(sequence_number);
     }
 
-    /// Seals one frame; `plaintext` is not longer than the frame length.
-    pub(super) fn frame(
+    /// Seals whole regular frames: the plaintext's length is a multiple of the
+    /// frame length.
+    pub(super) fn regular<O: Output>(&mut self, plaintext: &[u8], out: &mut O) -> Result<()> {
+        let count = plaintext.len() / self.frame_length;
+        if count == 0 {
+            return Ok(());
+        }
+        let first = self.take_numbers(count)?;
+        let share = Parallelism::share(self.frame_length);
+        if self.parallelism.splits(count.div_ceil(share)) || O::GROWS_FREELY {
+            self.run(first, plaintext, out)
+        } else {
+            plaintext
+                .chunks_exact(self.frame_length)
+                .zip(first..)
+                .try_for_each(|(content, number)| {
+                    self.frame(FrameKind::Regular, number, content, out)
+                })
+        }
+    }
+
+    /// Seals the final frame, and signs.
+    pub(super) fn last(mut self, plaintext: &[u8], out: &mut impl Output) -> Result<()> {
+        let number = self.next.take().ok_or(Error::TooManyFrames)?;
+        self.frame(FrameKind::Final, number, plaintext, out)?;
+        self.footer(out)
+    }
+
+    /// Seals all of a plaintext, and signs. The final frame is never empty,
+    /// unless the plaintext is.
+    pub(super) fn all(mut self, plaintext: &[u8], out: &mut impl Output) -> Result<()> {
+        let before_last = regular_length(plaintext.len(), self.frame_length);
+        let (regular, last) = plaintext.split_at(before_last);
+        self.regular(regular, out)?;
+        self.last(last, out)
+    }
+
+    /// Makes the message where its plaintext is, from the last frame to the
+    /// first, since each moves towards the end. `length` is the message's.
+    pub(super) fn in_place(
+        mut self,
+        header: &[u8],
+        buffer: &mut Vec<u8>,
+        length: usize,
+    ) -> Result<()> {
+        let (plaintext, frame_length) = (buffer.len(), self.frame_length);
+        let regular = regular_length(plaintext, frame_length) / frame_length;
+        let first = self.take_numbers(regular)?;
+        let last = self.next.take().ok_or(Error::TooManyFrames)?;
+        let wire_length = Frames::wire_length(frame_length);
+        reserve_exact_wiping(buffer, length);
+        let body = header.len() + regular * wire_length;
+        let of_last = plaintext - regular * frame_length;
+        buffer.resize(body + FrameHead::FINAL_OVERHEAD + of_last, 0);
+        for index in (0..=regular).rev() {
+            // There are numbers for them all.
+            let number = first + index as u32;
+            let (kind, content) = if number == last {
+                (FrameKind::Final, of_last)
+            } else {
+                (FrameKind::Regular, frame_length)
+            };
+            let head = FrameHead {
+                kind,
+                sequence_number: number,
+                iv: frame_iv(number),
+                length: content as u64,
+            };
+            let (head_bytes, used) = head.encode();
+            let from = index * frame_length;
+            let at = header.len() + index * wire_length;
+            buffer.copy_within(from..from + content, at + used);
+            let (before, rest) = buffer[at..].split_at_mut(used);
+            let (sealed, rest) = rest.split_at_mut(content);
+            let tag = self
+                .frames
+                .seal(&head, sealed)
+                .map_err(|_| Error::InvalidFrameLength)?;
+            before.copy_from_slice(&head_bytes[..used]);
+            rest[..TAG_LENGTH].copy_from_slice(&tag);
+        }
+        buffer[..header.len()].copy_from_slice(header);
+        if let Some(signing) = &mut self.signing {
+            signing.hasher.update(&buffer[header.len()..]);
+        }
+        self.footer(buffer)
+    }
+
+    /// Numbers for so many regular frames: the first of them.
+    fn take_numbers(&mut self, count: usize) -> Result<u32> {
+        let first = self.next.ok_or(Error::TooManyFrames)?;
+        let next = u32::try_from(count)
+            .ok()
+            .and_then(|count| first.checked_add(count))
+            .ok_or(Error::TooManyFrames)?;
+        self.next = Some(next);
+        Ok(first)
+    }
+
+    /// Seals frames from one buffer into the other.
+    fn run(&mut self, first: u32, plaintext: &[u8], out: &mut impl Output) -> Result<()> {
+        let (frames, frame_length) = (&self.frames, self.frame_length);
+        let wire_length = Frames::wire_length(frame_length);
+        let share = Parallelism::share(frame_length);
+        let count = plaintext.len() / frame_length;
+        let start = out.length();
+        let jobs = plaintext
+            .chunks(share * frame_length)
+            .zip(
+                out.grow(count * wire_length)?
+                    .chunks_mut(share * wire_length),
+            )
+            .zip((first..).step_by(share));
+        let seal = |((plaintext, out), first): ((&[u8], _), u32)| {
+            let out: &mut [u8] = out;
+            let sealed = frames.seal_run(first, frame_length, plaintext, out);
+            sealed.map(|()| &*out)
+        };
+        let signing = &mut self.signing;
+        let hash = |sealed: Result<&[u8], InvalidKey>| match sealed {
+            Ok(sealed) => {
+                if let Some(signing) = signing {
+                    signing.hasher.update(sealed);
+                }
+                ControlFlow::Continue(())
+            }
+            Err(InvalidKey) => ControlFlow::Break(()),
+        };
+        let done = self
+            .parallelism
+            .in_order(jobs, count.div_ceil(share), seal, hash);
+        if done.is_break() {
+            // See `frame`.
+            out.retreat(start);
+            return Err(Error::InvalidFrameLength);
+        }
+        Ok(())
+    }
+
+    /// Seals one frame, by appending its plaintext and working in place;
+    /// `plaintext` is not longer than the frame length, and the number was not
+    /// used before.
+    fn frame(
         &mut self,
         kind: FrameKind,
+        sequence_number: u32,
         plaintext: &[u8],
         out: &mut impl Output,
     ) -> Result<()> {
-        let sequence_number = self.next.ok_or(Error::TooManyFrames)?;
-        if kind == FrameKind::Regular && sequence_number == SEQUENCE_NUMBER_END {
-            return Err(Error::TooManyFrames);
-        }
-        self.next = sequence_number.checked_add(1);
-        let iv = frame_iv(sequence_number);
         let head = FrameHead {
             kind,
             sequence_number,
-            iv,
+            iv: frame_iv(sequence_number),
             length: plaintext.len() as u64,
         };
         let (head_bytes, used) = head.encode();
         let start = out.length();
         out.put(&head_bytes[..used])?;
         let body = out.put(plaintext)?;
-        let sealed = self.key.seal(&iv, self.aad.of(&head), body);
+        let sealed = self.frames.seal(&head, body);
         if let (Ok(_), Some(signing)) = (&sealed, &mut self.signing) {
             signing.hasher.update(&head_bytes[..used]);
             signing.hasher.update(body);
@@ -158,33 +309,19 @@ impl Sealer {
         Ok(())
     }
 
-    /// Signs, where the suite does, after the final frame.
-    pub(super) fn footer(self, out: &mut impl Output) -> Result<()> {
+    fn footer(self, out: &mut impl Output) -> Result<()> {
         if let Some(signing) = self.signing {
             let signature = signing.key.sign(&signing.hasher.finish(), &*self.random)?;
             out.put(&write_footer(&signature))?;
         }
         Ok(())
     }
+}
 
-    /// Seals all of a plaintext, and signs.
-    pub(super) fn seal_all(
-        mut self,
-        plaintext: &[u8],
-        frame_length: u32,
-        out: &mut impl Output,
-    ) -> Result<()> {
-        let mut rest = plaintext;
-        while let Some((frame, after)) = rest
-            .split_at_checked(frame_length as usize)
-            .filter(|(_, after)| !after.is_empty())
-        {
-            self.frame(FrameKind::Regular, frame, out)?;
-            rest = after;
-        }
-        self.frame(FrameKind::Final, rest, out)?;
-        self.footer(out)
-    }
+/// Bytes before the final frame, which is never empty unless all is.
+pub(super) fn regular_length(plaintext: usize, frame_length: usize) -> usize {
+    let frame_length = frame_length.max(1);
+    plaintext.saturating_sub(1) / frame_length * frame_length
 }
 
 /// The longest plaintext whose message's length 64 bits hold: 2^32 frames

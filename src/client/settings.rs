@@ -2,6 +2,7 @@
 
 use std::collections::BTreeSet;
 
+use super::parallel::Parallelism;
 use crate::context::RESERVED_PREFIX;
 use crate::crypto::CryptoBackend;
 use crate::error::{Error, Result};
@@ -22,6 +23,7 @@ pub(super) struct Settings {
     pub(super) required_context_keys: BTreeSet<String>,
     pub(super) allow_suites_without_key_derivation: bool,
     pub(super) refuse_signed_streams: bool,
+    pub(super) parallelism: Parallelism,
 }
 
 impl Default for Settings {
@@ -39,6 +41,7 @@ impl Default for Settings {
             required_context_keys: BTreeSet::new(),
             allow_suites_without_key_derivation: false,
             refuse_signed_streams: false,
+            parallelism: Parallelism::default(),
         }
     }
 }

@@ -8,15 +8,12 @@ use std::marker::PhantomData;
 use super::inspect::UnverifiedHeader;
 use super::open::{Opener, Release};
 use super::output::Output;
-use super::seal::Sealer;
+use super::seal::{Sealer, regular_length};
 use super::{Client, DecryptionDetails, PreparedEncryption};
 use crate::context::EncryptionContext;
 use crate::crypto::SecretBuffer;
 use crate::error::{Error, Result};
-use crate::message::{FrameKind, HeaderParser, ReadError};
-
-/// How much the readers and writers take at a time, in bytes.
-pub(super) const CHUNK: usize = 64 * 1024;
+use crate::message::{HeaderParser, ReadError};
 
 impl Client {
     /// Starts a message whose plaintext comes in pieces. `plaintext_bound` is
@@ -68,6 +65,8 @@ pub struct Encryptor {
     max_buffered: usize,
     plaintext_bound: Option<u64>,
     total: u64,
+    /// How long a piece is that several threads share.
+    piece: Option<usize>,
 }
 
 impl Encryptor {
@@ -76,11 +75,17 @@ impl Encryptor {
             frame_length: prepared.frame_length as usize,
             max_buffered: prepared.max_buffered,
             plaintext_bound: prepared.plaintext_bound,
+            piece: prepared.sealer.parallelism().piece(),
             sealer: Some(prepared.sealer),
             header: prepared.header,
             pending: SecretBuffer::default(),
             total: 0,
         }
+    }
+
+    /// How much the readers and writers give at a time; `None` for what comes.
+    pub(super) fn piece(&self) -> Option<usize> {
+        self.piece
     }
 
     /// Takes plaintext, and appends the ciphertext that is ready.
@@ -110,18 +115,17 @@ impl Encryptor {
         let mut rest = plaintext;
         // A full frame is sealed once more plaintext has come: then it is not
         // the final one.
-        while self.pending.len() + rest.len() > self.frame_length {
-            if self.pending.is_empty() {
-                let (frame, after) = rest.split_at(self.frame_length);
-                sealer.frame(FrameKind::Regular, frame, out)?;
-                rest = after;
-            } else {
-                let (filling, after) = rest.split_at(self.frame_length - self.pending.len());
-                self.pending.extend(filling);
-                sealer.frame(FrameKind::Regular, self.pending.as_slice(), out)?;
-                self.pending.clear();
-                rest = after;
-            }
+        if !self.pending.is_empty() && self.pending.len() + rest.len() > self.frame_length {
+            let (filling, after) = rest.split_at(self.frame_length - self.pending.len());
+            self.pending.extend(filling);
+            sealer.regular(self.pending.as_slice(), out)?;
+            self.pending.clear();
+            rest = after;
+        }
+        if self.pending.is_empty() {
+            let (frames, after) = rest.split_at(regular_length(rest.len(), self.frame_length));
+            sealer.regular(frames, out)?;
+            rest = after;
         }
         self.pending.extend(rest);
         self.sealer = Some(sealer);
@@ -138,10 +142,9 @@ impl Encryptor {
     }
 
     pub(super) fn finish_into(mut self, out: &mut impl Output) -> Result<()> {
-        let mut sealer = self.sealer.take().ok_or(Error::StreamClosed)?;
+        let sealer = self.sealer.take().ok_or(Error::StreamClosed)?;
         out.put(&self.header)?;
-        sealer.frame(FrameKind::Final, self.pending.as_slice(), out)?;
-        sealer.footer(out)
+        sealer.last(self.pending.as_slice(), out)
     }
 }
 
@@ -332,6 +335,11 @@ impl<M: ReleaseMode> Decryptor<M> {
             }),
             length,
         ))
+    }
+
+    /// How much the readers and writers give at a time; `None` for what comes.
+    pub(super) fn piece(&self) -> Option<usize> {
+        self.client.inner.settings.parallelism.piece()
     }
 
     /// Whether the header has been read and is authentic.

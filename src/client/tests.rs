@@ -11,7 +11,7 @@ use crate::context::EncryptionContext;
 use crate::crypto::{CryptoBackend, Entropy, SecretBytes};
 use crate::error::{Error, MaterialsError};
 use crate::materials::{DecryptionMaterials, EncryptionMaterials, EncryptionParts};
-use crate::message::{EncryptedDataKey, FrameKind, Header, HeaderLimits, HeaderParser, MessageId};
+use crate::message::{EncryptedDataKey, Header, HeaderLimits, HeaderParser, MessageId};
 use crate::provider::ProviderIdentity;
 use crate::suite::{AlgorithmSuite, CommitmentPolicy};
 
@@ -171,40 +171,36 @@ fn the_last_frame_number() {
     for suite in [V1, V2] {
         let (mut sealer, _) = start(&settings(suite), suite, parts(suite)).unwrap();
         let mut out = Vec::new();
-        sealer.skip_to(u32::MAX - 1);
-        sealer.frame(FrameKind::Regular, b"text", &mut out).unwrap();
-        assert_eq!(out[..4], (u32::MAX - 1).to_be_bytes());
-        out.clear();
-        let refused = sealer.frame(FrameKind::Regular, b"text", &mut out);
+        sealer.skip_to(u32::MAX - 2);
+        let refused = sealer.regular(b"text and more", &mut out);
         assert!(matches!(refused, Err(Error::TooManyFrames)));
         assert!(out.is_empty(), "it was written");
-        sealer.frame(FrameKind::Final, b"end", &mut out).unwrap();
-        assert_eq!(out[..8], [0xff; 8]);
+        sealer.regular(b"text and", &mut out).unwrap();
+        assert_eq!(out[..4], (u32::MAX - 2).to_be_bytes());
+        assert_eq!(out[36..40], (u32::MAX - 1).to_be_bytes());
         out.clear();
-        for kind in [FrameKind::Regular, FrameKind::Final] {
-            let refused = sealer.frame(kind, b"end", &mut out);
-            assert!(matches!(refused, Err(Error::TooManyFrames)));
-        }
+        let refused = sealer.regular(b"text", &mut out);
+        assert!(matches!(refused, Err(Error::TooManyFrames)));
         assert!(out.is_empty(), "it was written");
+        sealer.last(b"end", &mut out).unwrap();
+        assert_eq!(out[..8], [0xff; 8]);
     }
 }
 
 /// Nothing of a frame's content stays in a buffer that has no room for its tag.
 #[test]
 fn no_room_for_a_tag() {
-    for available in 0..16 + 4 + 16 {
-        let (mut sealer, _) = start(&settings(V2), V2, parts(V2)).unwrap();
-        let mut bytes = [0; 40];
+    for available in 0..24 + 4 + 16 {
+        let (sealer, _) = start(&settings(V2), V2, parts(V2)).unwrap();
+        let mut bytes = [0; 48];
         let mut buffer = Buffer::new(&mut bytes[..available]);
-        let refused = sealer.frame(FrameKind::Regular, b"text", &mut buffer);
+        let refused = sealer.last(b"text", &mut buffer);
         assert!(matches!(refused, Err(Error::OutputTooSmall { .. })));
-        assert_eq!(bytes[16..], [0; 24]);
+        assert_eq!(bytes[24..], [0; 24]);
     }
-    let mut bytes = [0; 36];
+    let mut bytes = [0; 44];
     let mut buffer = Buffer::new(&mut bytes);
-    let (mut sealer, _) = start(&settings(V2), V2, parts(V2)).unwrap();
-    sealer
-        .frame(FrameKind::Regular, b"text", &mut buffer)
-        .unwrap();
-    assert_eq!(buffer.length(), 36);
+    let (sealer, _) = start(&settings(V2), V2, parts(V2)).unwrap();
+    sealer.last(b"text", &mut buffer).unwrap();
+    assert_eq!(buffer.length(), 44);
 }

@@ -6,20 +6,19 @@
 
 use std::fmt;
 use std::future::poll_fn;
-use std::io;
+use std::io::{self, IoSlice};
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 
-use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, ReadBuf};
-use zeroize::Zeroize;
-
-use super::stream::{CHUNK, PlaintextQueue, ReleaseMode};
+use super::pieces::{CHUNK, Gathered, Intake};
+use super::stream::{PlaintextQueue, ReleaseMode};
 use super::{
     Authenticated, Client, DecryptionDetails, Decryptor, Encryptor, Unverified, UnverifiedHeader,
 };
 use crate::context::EncryptionContext;
-use crate::crypto::SecretBuffer;
+use crate::crypto::{CiphertextBuffer, ReusedBuffer, SecretBuffer};
 use crate::error::{Error, Result};
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, ReadBuf};
 
 impl Client {
     /// Encrypts what is written to it into `sink`, in constant memory. It
@@ -116,14 +115,14 @@ impl Client {
     }
 }
 
-/// Bytes on their way into a sink; plaintext may be among them.
+/// Bytes on their way into a sink.
 #[derive(Default)]
-struct Outgoing {
-    bytes: SecretBuffer,
+struct Outgoing<const IS_SECRET: bool> {
+    bytes: ReusedBuffer<IS_SECRET>,
     written: usize,
 }
 
-impl Outgoing {
+impl<const IS_SECRET: bool> Outgoing<IS_SECRET> {
     /// Writes what there is, and empties the buffer then.
     fn poll_drain<W: AsyncWrite + Unpin>(
         &mut self,
@@ -153,7 +152,8 @@ impl Outgoing {
 pub struct EncryptWriter<W> {
     sink: W,
     stage: WriteStage,
-    out: Outgoing,
+    gathered: Gathered<true>,
+    out: Outgoing<false>,
 }
 
 #[expect(
@@ -171,6 +171,7 @@ impl<W: AsyncWrite + Unpin> EncryptWriter<W> {
     pub fn new(sink: W, encryptor: Encryptor) -> Self {
         EncryptWriter {
             sink,
+            gathered: Gathered::new(encryptor.piece()),
             stage: WriteStage::Open(encryptor),
             out: Outgoing::default(),
         }
@@ -190,12 +191,55 @@ impl<W: AsyncWrite + Unpin> EncryptWriter<W> {
     fn poll_end(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         ready!(self.out.poll_drain(&mut self.sink, cx))?;
         match std::mem::replace(&mut self.stage, WriteStage::Failed) {
-            WriteStage::Open(encryptor) => encryptor.finish_into(&mut self.out.bytes)?,
+            WriteStage::Open(mut encryptor) => {
+                encryptor.update_into(self.gathered.rest(), &mut self.out.bytes)?;
+                encryptor.finish_into(&mut self.out.bytes)?;
+            }
             WriteStage::Ended => {}
             WriteStage::Failed => return Poll::Ready(Err(Error::StreamClosed.into())),
         }
         self.stage = WriteStage::Ended;
         self.out.poll_drain(&mut self.sink, cx)
+    }
+}
+
+impl<W: AsyncWrite + Unpin> EncryptWriter<W> {
+    /// Encrypts of these slices what makes a piece at most, once what was
+    /// ready before has been written.
+    fn poll_slices<'a>(
+        &mut self,
+        cx: &mut Context<'_>,
+        slices: impl IntoIterator<Item = &'a [u8]>,
+    ) -> Poll<io::Result<usize>> {
+        ready!(self.out.poll_drain(&mut self.sink, cx))?;
+        let mut total = 0;
+        for slice in slices {
+            let (taken, piece) = self.gathered.take(slice);
+            if let Some(piece) = piece {
+                self.stage.update(piece, &mut self.out.bytes)?;
+                self.gathered.clear();
+            } else if !matches!(self.stage, WriteStage::Open(_)) {
+                return Poll::Ready(Err(Error::StreamClosed.into()));
+            }
+            total += taken;
+            if taken < slice.len() || self.out.bytes.len() >= CHUNK {
+                break;
+            }
+        }
+        Poll::Ready(Ok(total))
+    }
+}
+
+impl WriteStage {
+    fn update(&mut self, plaintext: &[u8], out: &mut CiphertextBuffer) -> Result<()> {
+        let WriteStage::Open(encryptor) = self else {
+            return Err(Error::StreamClosed);
+        };
+        let updated = encryptor.update_into(plaintext, out);
+        if updated.is_err() {
+            *self = WriteStage::Failed;
+        }
+        updated
     }
 }
 
@@ -205,22 +249,31 @@ impl<W: AsyncWrite + Unpin> AsyncWrite for EncryptWriter<W> {
         cx: &mut Context<'_>,
         plaintext: &[u8],
     ) -> Poll<io::Result<usize>> {
-        let this = self.get_mut();
-        ready!(this.out.poll_drain(&mut this.sink, cx))?;
-        let WriteStage::Open(encryptor) = &mut this.stage else {
-            return Poll::Ready(Err(Error::StreamClosed.into()));
-        };
-        let taken = plaintext.len().min(CHUNK);
-        if let Err(error) = encryptor.update_into(&plaintext[..taken], &mut this.out.bytes) {
-            this.stage = WriteStage::Failed;
-            return Poll::Ready(Err(error.into()));
-        }
-        Poll::Ready(Ok(taken))
+        self.get_mut().poll_slices(cx, [plaintext])
+    }
+
+    fn poll_write_vectored(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        slices: &[IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        self.get_mut()
+            .poll_slices(cx, slices.iter().map(|slice| &**slice))
+    }
+
+    fn is_write_vectored(&self) -> bool {
+        true
     }
 
     fn poll_flush(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         let this = self.get_mut();
         ready!(this.out.poll_drain(&mut this.sink, cx))?;
+        if !this.gathered.rest().is_empty() {
+            this.stage
+                .update(this.gathered.rest(), &mut this.out.bytes)?;
+            this.gathered.clear();
+            ready!(this.out.poll_drain(&mut this.sink, cx))?;
+        }
         Pin::new(&mut this.sink).poll_flush(cx)
     }
 
@@ -241,8 +294,8 @@ impl<W> fmt::Debug for EncryptWriter<W> {
 pub struct EncryptReader<R> {
     source: R,
     stage: WriteStage,
-    input: Box<[u8]>,
-    out: Vec<u8>,
+    input: Intake<true>,
+    out: CiphertextBuffer,
     read: usize,
 }
 
@@ -251,9 +304,9 @@ impl<R: AsyncRead + Unpin> EncryptReader<R> {
     pub fn new(source: R, encryptor: Encryptor) -> Self {
         EncryptReader {
             source,
+            input: Intake::new(encryptor.piece()),
             stage: WriteStage::Open(encryptor),
-            input: vec![0; CHUNK].into(),
-            out: Vec::new(),
+            out: CiphertextBuffer::default(),
             read: 0,
         }
     }
@@ -267,7 +320,7 @@ impl<R: AsyncRead + Unpin> AsyncRead for EncryptReader<R> {
     ) -> Poll<io::Result<()>> {
         let this = self.get_mut();
         loop {
-            let ready = &this.out[this.read..];
+            let ready = &this.out.as_slice()[this.read..];
             if !ready.is_empty() || buffer.remaining() == 0 {
                 let length = ready.len().min(buffer.remaining());
                 buffer.put_slice(&ready[..length]);
@@ -279,8 +332,7 @@ impl<R: AsyncRead + Unpin> AsyncRead for EncryptReader<R> {
                 WriteStage::Ended => return Poll::Ready(Ok(())),
                 WriteStage::Failed => return Poll::Ready(Err(Error::StreamClosed.into())),
             }
-            let mut input = ReadBuf::new(&mut this.input);
-            ready!(Pin::new(&mut this.source).poll_read(cx, &mut input))?;
+            ready!(poll_fill(&mut this.source, &mut this.input, cx))?;
             this.out.clear();
             this.read = 0;
             let WriteStage::Open(mut encryptor) =
@@ -288,21 +340,38 @@ impl<R: AsyncRead + Unpin> AsyncRead for EncryptReader<R> {
             else {
                 continue;
             };
-            this.stage = if input.filled().is_empty() {
-                encryptor.finish(&mut this.out)?;
+            this.stage = if this.input.filled().is_empty() {
+                encryptor.finish_into(&mut this.out)?;
                 WriteStage::Ended
             } else {
-                encryptor.update(input.filled(), &mut this.out)?;
+                encryptor.update_into(this.input.filled(), &mut this.out)?;
+                this.input.clear();
                 WriteStage::Open(encryptor)
             };
         }
     }
 }
 
-impl<R> Drop for EncryptReader<R> {
-    fn drop(&mut self) {
-        // It held plaintext.
-        self.input.zeroize();
+/// Reads until there is enough to work on, or the source has ended, or has no
+/// more for now.
+fn poll_fill<const IS_SECRET: bool>(
+    source: &mut (impl AsyncRead + Unpin),
+    input: &mut Intake<IS_SECRET>,
+    cx: &mut Context<'_>,
+) -> Poll<io::Result<()>> {
+    loop {
+        let mut free = ReadBuf::new(input.free());
+        match Pin::new(&mut *source).poll_read(cx, &mut free) {
+            Poll::Ready(Ok(())) => {
+                let length = free.filled().len();
+                if input.advance(length) {
+                    return Poll::Ready(Ok(()));
+                }
+            }
+            Poll::Ready(Err(error)) => return Poll::Ready(Err(error)),
+            Poll::Pending if input.filled().is_empty() => return Poll::Pending,
+            Poll::Pending => return Poll::Ready(Ok(())),
+        }
     }
 }
 
@@ -320,17 +389,18 @@ impl<R> fmt::Debug for EncryptReader<R> {
 pub struct DecryptReader<R, M = Authenticated> {
     source: R,
     queue: PlaintextQueue<M>,
-    input: Vec<u8>,
+    input: Intake<false>,
 }
 
 impl<R: AsyncRead + Unpin, M: ReleaseMode> DecryptReader<R, M> {
     async fn open(mut source: R, decryptor: Decryptor<M>) -> io::Result<Self> {
+        let input = Intake::new(decryptor.piece());
         let mut queue = PlaintextQueue::new(decryptor);
-        let mut input = vec![0; CHUNK];
+        let mut first = vec![0; CHUNK];
         while !queue.is_open() {
-            match source.read(&mut input).await? {
+            match source.read(&mut first).await? {
                 0 => return Err(Error::Truncated.into()),
-                length => queue.feed_header(&input[..length]).await?,
+                length => queue.feed_header(&first[..length]).await?,
             }
         }
         Ok(DecryptReader {
@@ -364,9 +434,9 @@ impl<R: AsyncRead + Unpin, M: ReleaseMode> AsyncRead for DecryptReader<R, M> {
                 buffer.advance(read?);
                 return Poll::Ready(Ok(()));
             }
-            let mut input = ReadBuf::new(&mut this.input);
-            ready!(Pin::new(&mut this.source).poll_read(cx, &mut input))?;
-            this.queue.feed(input.filled());
+            ready!(poll_fill(&mut this.source, &mut this.input, cx))?;
+            this.queue.feed(this.input.filled());
+            this.input.clear();
         }
     }
 }
@@ -387,7 +457,8 @@ impl<R, M> fmt::Debug for DecryptReader<R, M> {
 pub struct DecryptWriter<W, M = Authenticated> {
     sink: W,
     stage: DecryptStage<M>,
-    out: Outgoing,
+    gathered: Gathered<false>,
+    out: Outgoing<true>,
 }
 
 enum DecryptStage<M> {
@@ -395,6 +466,33 @@ enum DecryptStage<M> {
     /// A provider is being asked; the future owns what it works on.
     Asking(Pin<Box<dyn Future<Output = Asked<M>> + Send>>),
     Failed(Option<Error>),
+}
+
+impl<M: ReleaseMode> DecryptStage<M> {
+    /// Decrypts a piece, or begins to ask for what the header needs.
+    fn push(&mut self, input: &[u8], out: &mut SecretBuffer) {
+        *self = match std::mem::replace(self, DecryptStage::Failed(None)) {
+            DecryptStage::Idle(mut decryptor) if decryptor.has_header() => {
+                match decryptor.push_body(input, out) {
+                    Ok(()) => DecryptStage::Idle(decryptor),
+                    Err(error) => DecryptStage::Failed(Some(error)),
+                }
+            }
+            DecryptStage::Idle(mut decryptor) => {
+                let input = input.to_vec();
+                DecryptStage::Asking(Box::pin(async move {
+                    let mut out = SecretBuffer::default();
+                    let outcome = decryptor.push_into(&input, &mut out).await;
+                    Asked {
+                        decryptor,
+                        out,
+                        outcome,
+                    }
+                }))
+            }
+            stage => stage,
+        };
+    }
 }
 
 struct Asked<M> {
@@ -407,6 +505,7 @@ impl<W: AsyncWrite + Unpin, M: ReleaseMode> DecryptWriter<W, M> {
     fn new(sink: W, decryptor: Decryptor<M>) -> Self {
         DecryptWriter {
             sink,
+            gathered: Gathered::new(decryptor.piece()),
             stage: DecryptStage::Idle(decryptor),
             out: Outgoing::default(),
         }
@@ -419,7 +518,7 @@ impl<W: AsyncWrite + Unpin, M: ReleaseMode> DecryptWriter<W, M> {
     /// [`Error::Truncated`], the sink's, the message's, and
     /// [`Error::StreamClosed`] after an earlier error.
     pub async fn finish(mut self) -> io::Result<(W, DecryptionDetails)> {
-        poll_fn(|cx| self.poll_settle(cx)).await?;
+        poll_fn(|cx| self.poll_gathered(cx)).await?;
         let closed = DecryptStage::Failed(None);
         let DecryptStage::Idle(decryptor) = std::mem::replace(&mut self.stage, closed) else {
             return Err(Error::StreamClosed.into());
@@ -427,6 +526,17 @@ impl<W: AsyncWrite + Unpin, M: ReleaseMode> DecryptWriter<W, M> {
         let details = decryptor.finish()?;
         poll_fn(|cx| Pin::new(&mut self.sink).poll_flush(cx)).await?;
         Ok((self.sink, details))
+    }
+
+    /// Decrypts what has been gathered, too.
+    fn poll_gathered(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        ready!(self.poll_settle(cx))?;
+        if !self.gathered.rest().is_empty() {
+            self.stage.push(self.gathered.rest(), &mut self.out.bytes);
+            self.gathered.clear();
+            ready!(self.poll_settle(cx))?;
+        }
+        Poll::Ready(Ok(()))
     }
 
     /// Waits for the provider if it is being asked, then for the sink, and
@@ -459,36 +569,17 @@ impl<W: AsyncWrite + Unpin, M: ReleaseMode> AsyncWrite for DecryptWriter<W, M> {
     ) -> Poll<io::Result<usize>> {
         let this = self.get_mut();
         ready!(this.poll_settle(cx))?;
-        let taken = input.len().min(CHUNK);
-        let input = &input[..taken];
-        let closed = DecryptStage::Failed(None);
-        this.stage = match std::mem::replace(&mut this.stage, closed) {
-            DecryptStage::Idle(mut decryptor) if decryptor.has_header() => {
-                match decryptor.push_body(input, &mut this.out.bytes) {
-                    Ok(()) => DecryptStage::Idle(decryptor),
-                    Err(error) => DecryptStage::Failed(Some(error)),
-                }
-            }
-            DecryptStage::Idle(mut decryptor) => {
-                let input = input.to_vec();
-                DecryptStage::Asking(Box::pin(async move {
-                    let mut out = SecretBuffer::default();
-                    let outcome = decryptor.push_into(&input, &mut out).await;
-                    Asked {
-                        decryptor,
-                        out,
-                        outcome,
-                    }
-                }))
-            }
-            stage => stage,
-        };
+        let (taken, piece) = this.gathered.take(input);
+        if let Some(piece) = piece {
+            this.stage.push(piece, &mut this.out.bytes);
+            this.gathered.clear();
+        }
         Poll::Ready(Ok(taken))
     }
 
     fn poll_flush(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         let this = self.get_mut();
-        ready!(this.poll_settle(cx))?;
+        ready!(this.poll_gathered(cx))?;
         Pin::new(&mut this.sink).poll_flush(cx)
     }
 
@@ -497,7 +588,7 @@ impl<W: AsyncWrite + Unpin, M: ReleaseMode> AsyncWrite for DecryptWriter<W, M> {
     /// was not.
     fn poll_shutdown(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         let this = self.get_mut();
-        ready!(this.poll_settle(cx))?;
+        ready!(this.poll_gathered(cx))?;
         if let DecryptStage::Idle(decryptor) = &this.stage {
             decryptor.check_end()?;
         }

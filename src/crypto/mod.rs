@@ -39,7 +39,9 @@ pub(crate) use rsa::WrappingKeyPair;
 #[cfg(feature = "aws-lc-rs")]
 pub use rsa::{WrappingAlgorithm, WrappingKeySpec};
 pub use secret::SecretBytes;
-pub(crate) use secret::{SecretBuffer, extend_wiping};
+pub(crate) use secret::{
+    CiphertextBuffer, ReusedBuffer, SecretBuffer, reserve_exact_wiping, reserve_wiping,
+};
 
 use crate::suite::{Curve, HashAlgorithm};
 

@@ -70,67 +70,107 @@ impl fmt::Debug for SecretBytes {
     }
 }
 
-/// Plaintext that waits: a vector that wipes what it leaves behind, also when
-/// it grows.
-#[derive(Default)]
-pub(crate) struct SecretBuffer(Vec<u8>);
+/// Plaintext that waits: a buffer that is used again and again without giving
+/// its memory back, and wipes all that it ever held when it is dropped, and
+/// what it leaves behind when it grows.
+pub(crate) type SecretBuffer = ReusedBuffer<true>;
 
-impl SecretBuffer {
+/// The same for ciphertext, which needs no wiping.
+pub(crate) type CiphertextBuffer = ReusedBuffer<false>;
+
+#[derive(Default)]
+pub(crate) struct ReusedBuffer<const IS_SECRET: bool> {
+    /// All of it can be written at once: its length is what there is room for.
+    bytes: Vec<u8>,
+    used: usize,
+    /// The most that was ever used.
+    touched: usize,
+}
+
+impl<const IS_SECRET: bool> ReusedBuffer<IS_SECRET> {
     /// Appends, growing by what really comes and never by what is announced.
     pub(crate) fn extend(&mut self, bytes: &[u8]) {
-        extend_wiping(&mut self.0, bytes);
+        self.grow(bytes.len()).copy_from_slice(bytes);
     }
 
-    /// Empties it and wipes what it held; the allocation stays.
+    /// Appends so many bytes, to be overwritten: they may hold anything.
+    pub(crate) fn grow(&mut self, length: usize) -> &mut [u8] {
+        let start = self.used;
+        let needed = start + length;
+        if needed > self.bytes.len() {
+            let mut grown = vec![0; needed.max(self.bytes.len().saturating_mul(2))];
+            grown[..start].copy_from_slice(self.as_slice());
+            self.wipe();
+            self.bytes = grown;
+        }
+        self.used = needed;
+        self.touched = self.touched.max(needed);
+        &mut self.bytes[start..needed]
+    }
+
+    /// Empties it. What it held is overwritten by what comes next, and wiped
+    /// at the end.
     pub(crate) fn clear(&mut self) {
-        self.0.as_mut_slice().zeroize();
-        self.0.clear();
+        self.used = 0;
     }
 
     /// Keeps the first `length` bytes and wipes the rest.
     pub(crate) fn truncate(&mut self, length: usize) {
-        if let Some(tail) = self.0.get_mut(length..) {
+        if let Some(tail) = self.bytes.get_mut(length..self.used) {
             tail.zeroize();
-            self.0.truncate(length);
+            self.used = length;
         }
     }
 
     pub(crate) fn as_slice(&self) -> &[u8] {
-        &self.0
+        &self.bytes[..self.used]
     }
 
     pub(crate) fn as_mut_slice(&mut self) -> &mut [u8] {
-        &mut self.0
+        &mut self.bytes[..self.used]
     }
 
     pub(crate) fn len(&self) -> usize {
-        self.0.len()
+        self.used
     }
 
     pub(crate) fn is_empty(&self) -> bool {
-        self.0.is_empty()
+        self.used == 0
     }
-}
 
-impl Drop for SecretBuffer {
-    fn drop(&mut self) {
-        // What was taken back has been wiped already.
-        if !self.0.is_empty() {
-            self.0.as_mut_slice().zeroize();
+    fn wipe(&mut self) {
+        if !IS_SECRET {
+            return;
         }
+        self.bytes[..self.touched].zeroize();
+        self.touched = 0;
     }
 }
 
-/// Appends to a vector; where it has to move, what it leaves behind is wiped.
-pub(crate) fn extend_wiping(vector: &mut Vec<u8>, bytes: &[u8]) {
-    let needed = vector.len() + bytes.len();
+impl<const IS_SECRET: bool> Drop for ReusedBuffer<IS_SECRET> {
+    fn drop(&mut self) {
+        self.wipe();
+    }
+}
+
+/// Makes room for so many more bytes in a vector; where it has to move, what it
+/// leaves behind is wiped.
+pub(crate) fn reserve_wiping(vector: &mut Vec<u8>, additional: usize) {
+    let needed = vector.len() + additional;
     if needed > vector.capacity() {
-        let mut grown = Vec::with_capacity(needed.max(vector.capacity().saturating_mul(2)));
+        let capacity = needed.max(vector.capacity().saturating_mul(2));
+        reserve_exact_wiping(vector, capacity);
+    }
+}
+
+/// The same, to exactly this capacity where it has less.
+pub(crate) fn reserve_exact_wiping(vector: &mut Vec<u8>, capacity: usize) {
+    if capacity > vector.capacity() {
+        let mut grown = Vec::with_capacity(capacity);
         grown.extend_from_slice(vector);
         vector.as_mut_slice().zeroize();
         *vector = grown;
     }
-    vector.extend_from_slice(bytes);
 }
 
 #[cfg(test)]
@@ -155,5 +195,19 @@ mod tests {
         assert_eq!(buffer.as_slice(), [0, 1, 2]);
         buffer.clear();
         assert!(buffer.is_empty());
+        buffer.extend(&[7]);
+        assert_eq!(buffer.as_slice(), [7]);
+    }
+
+    #[test]
+    fn buffer_wipes_what_it_ever_held() {
+        let mut buffer = SecretBuffer::default();
+        buffer.extend(&[0xab; 100]);
+        buffer.truncate(90);
+        assert_eq!(buffer.bytes[90..100], [0; 10]);
+        buffer.clear();
+        buffer.extend(&[1]);
+        buffer.wipe();
+        assert!(buffer.bytes.iter().all(|byte| *byte == 0));
     }
 }

@@ -161,6 +161,7 @@ pub(crate) fn frame_iv(sequence_number: u32) -> Iv {
 }
 
 /// Builds the additional data of one message's frames.
+#[derive(Clone)]
 pub(crate) struct Aad {
     bytes: [u8; 32 + 35 + 4 + 8],
     id_length: usize,

@@ -1,15 +1,14 @@
 //! Messages through [`Read`] and [`Write`].
 
 use std::fmt;
-use std::io::{self, ErrorKind, Read, Write};
+use std::io::{self, ErrorKind, IoSlice, Read, Write};
 
-use zeroize::Zeroize;
-
-use super::super::stream::{CHUNK, PlaintextQueue, ReleaseMode};
+use super::super::pieces::{CHUNK, Gathered, Intake};
+use super::super::stream::{PlaintextQueue, ReleaseMode};
 use super::block_on;
 use crate::client::inspect::UnverifiedHeader;
 use crate::client::{Authenticated, DecryptionDetails, Decryptor, Encryptor};
-use crate::crypto::SecretBuffer;
+use crate::crypto::{CiphertextBuffer, SecretBuffer};
 use crate::error::Error;
 
 /// Encrypts what is written to it into a sink.
@@ -20,7 +19,8 @@ use crate::error::Error;
 pub struct EncryptWriter<W> {
     sink: W,
     encryptor: Option<Encryptor>,
-    out: Vec<u8>,
+    gathered: Gathered<true>,
+    out: CiphertextBuffer,
 }
 
 impl<W: Write> EncryptWriter<W> {
@@ -28,8 +28,9 @@ impl<W: Write> EncryptWriter<W> {
     pub fn new(sink: W, encryptor: Encryptor) -> Self {
         EncryptWriter {
             sink,
+            gathered: Gathered::new(encryptor.piece()),
             encryptor: Some(encryptor),
-            out: Vec::new(),
+            out: CiphertextBuffer::default(),
         }
     }
 
@@ -39,29 +40,62 @@ impl<W: Write> EncryptWriter<W> {
     /// The sink's, [`Encryptor::finish`]'s, and [`Error::StreamClosed`] after
     /// an earlier error.
     pub fn finish(mut self) -> io::Result<W> {
-        let encryptor = self.encryptor.take().ok_or(Error::StreamClosed)?;
-        self.out.clear();
-        encryptor.finish(&mut self.out)?;
-        self.sink.write_all(&self.out)?;
+        let mut encryptor = self.encryptor.take().ok_or(Error::StreamClosed)?;
+        encryptor.update_into(self.gathered.rest(), &mut self.out)?;
+        encryptor.finish_into(&mut self.out)?;
+        self.sink.write_all(self.out.as_slice())?;
         self.sink.flush()?;
         Ok(self.sink)
+    }
+
+    /// Encrypts of these slices what makes a piece at most, and writes what is
+    /// ready at once.
+    fn write_slices<'a>(
+        &mut self,
+        slices: impl IntoIterator<Item = &'a [u8]>,
+    ) -> io::Result<usize> {
+        // Put back only after all went well: a sink that took a part of the
+        // ciphertext cannot be gone on with.
+        let mut encryptor = self.encryptor.take().ok_or(Error::StreamClosed)?;
+        let mut total = 0;
+        for slice in slices {
+            let (taken, piece) = self.gathered.take(slice);
+            if let Some(piece) = piece {
+                encryptor.update_into(piece, &mut self.out)?;
+                self.gathered.clear();
+            }
+            total += taken;
+            if taken < slice.len() || self.out.len() >= CHUNK {
+                break;
+            }
+        }
+        self.sink.write_all(self.out.as_slice())?;
+        self.out.clear();
+        self.encryptor = Some(encryptor);
+        Ok(total)
     }
 }
 
 impl<W: Write> Write for EncryptWriter<W> {
     fn write(&mut self, plaintext: &[u8]) -> io::Result<usize> {
-        // Put back only after all went well: a sink that took a part of the
-        // ciphertext cannot be gone on with.
-        let mut encryptor = self.encryptor.take().ok_or(Error::StreamClosed)?;
-        let taken = plaintext.len().min(CHUNK);
-        self.out.clear();
-        encryptor.update(&plaintext[..taken], &mut self.out)?;
-        self.sink.write_all(&self.out)?;
-        self.encryptor = Some(encryptor);
-        Ok(taken)
+        self.write_slices([plaintext])
+    }
+
+    /// Several slices are encrypted one after the other, and what comes out is
+    /// written at once.
+    fn write_vectored(&mut self, slices: &[IoSlice<'_>]) -> io::Result<usize> {
+        self.write_slices(slices.iter().map(|slice| &**slice))
     }
 
     fn flush(&mut self) -> io::Result<()> {
+        if !self.gathered.rest().is_empty() {
+            let mut encryptor = self.encryptor.take().ok_or(Error::StreamClosed)?;
+            encryptor.update_into(self.gathered.rest(), &mut self.out)?;
+            self.gathered.clear();
+            self.sink.write_all(self.out.as_slice())?;
+            self.out.clear();
+            self.encryptor = Some(encryptor);
+        }
         self.sink.flush()
     }
 }
@@ -78,8 +112,8 @@ impl<W> fmt::Debug for EncryptWriter<W> {
 pub struct EncryptReader<R> {
     source: R,
     encryptor: Option<Encryptor>,
-    input: Vec<u8>,
-    out: Vec<u8>,
+    input: Intake<true>,
+    out: CiphertextBuffer,
     read: usize,
     failed: bool,
 }
@@ -89,9 +123,9 @@ impl<R: Read> EncryptReader<R> {
     pub fn new(source: R, encryptor: Encryptor) -> Self {
         EncryptReader {
             source,
+            input: Intake::new(encryptor.piece()),
             encryptor: Some(encryptor),
-            input: vec![0; CHUNK],
-            out: Vec::new(),
+            out: CiphertextBuffer::default(),
             read: 0,
             failed: false,
         }
@@ -105,21 +139,19 @@ impl<R: Read> EncryptReader<R> {
                 Ok(())
             };
         };
-        let length = match read_some(&mut self.source, &mut self.input) {
-            Ok(length) => length,
-            Err(error) => {
-                // Nothing was consumed: the caller may read on.
-                self.encryptor = Some(encryptor);
-                return Err(error);
-            }
-        };
+        if let Err(error) = fill(&mut self.source, &mut self.input) {
+            // Nothing was consumed: the caller may read on.
+            self.encryptor = Some(encryptor);
+            return Err(error);
+        }
         self.out.clear();
         self.read = 0;
         self.failed = true;
-        if length == 0 {
-            encryptor.finish(&mut self.out)?;
+        if self.input.filled().is_empty() {
+            encryptor.finish_into(&mut self.out)?;
         } else {
-            encryptor.update(&self.input[..length], &mut self.out)?;
+            encryptor.update_into(self.input.filled(), &mut self.out)?;
+            self.input.clear();
             self.encryptor = Some(encryptor);
         }
         self.failed = false;
@@ -138,18 +170,11 @@ impl<R: Read> Read for EncryptReader<R> {
                 return Ok(0);
             }
         }
-        let ready = &self.out[self.read..];
+        let ready = &self.out.as_slice()[self.read..];
         let length = ready.len().min(out.len());
         out[..length].copy_from_slice(&ready[..length]);
         self.read += length;
         Ok(length)
-    }
-}
-
-impl<R> Drop for EncryptReader<R> {
-    fn drop(&mut self) {
-        // It held plaintext.
-        self.input.zeroize();
     }
 }
 
@@ -169,17 +194,18 @@ impl<R> fmt::Debug for EncryptReader<R> {
 pub struct DecryptReader<R, M = Authenticated> {
     source: R,
     queue: PlaintextQueue<M>,
-    input: Vec<u8>,
+    input: Intake<false>,
 }
 
 impl<R: Read, M: ReleaseMode> DecryptReader<R, M> {
     pub(super) fn open(mut source: R, decryptor: Decryptor<M>) -> io::Result<Self> {
+        let input = Intake::new(decryptor.piece());
         let mut queue = PlaintextQueue::new(decryptor);
-        let mut input = vec![0; CHUNK];
+        let mut first = vec![0; CHUNK];
         while !queue.is_open() {
-            match read_some(&mut source, &mut input)? {
+            match read_some(&mut source, &mut first)? {
                 0 => return Err(Error::Truncated.into()),
-                length => block_on(queue.feed_header(&input[..length]))?,
+                length => block_on(queue.feed_header(&first[..length]))?,
             }
         }
         Ok(DecryptReader {
@@ -207,8 +233,9 @@ impl<R: Read, M: ReleaseMode> Read for DecryptReader<R, M> {
             if let Some(read) = self.queue.read(out) {
                 return Ok(read?);
             }
-            let length = read_some(&mut self.source, &mut self.input)?;
-            self.queue.feed(&self.input[..length]);
+            fill(&mut self.source, &mut self.input)?;
+            self.queue.feed(self.input.filled());
+            self.input.clear();
         }
     }
 }
@@ -227,6 +254,7 @@ impl<R, M> fmt::Debug for DecryptReader<R, M> {
 pub struct DecryptWriter<W, M = Authenticated> {
     sink: W,
     decryptor: Option<Decryptor<M>>,
+    gathered: Gathered<false>,
     out: SecretBuffer,
 }
 
@@ -234,6 +262,7 @@ impl<W: Write, M: ReleaseMode> DecryptWriter<W, M> {
     pub(super) fn new(sink: W, decryptor: Decryptor<M>) -> Self {
         DecryptWriter {
             sink,
+            gathered: Gathered::new(decryptor.piece()),
             decryptor: Some(decryptor),
             out: SecretBuffer::default(),
         }
@@ -244,30 +273,57 @@ impl<W: Write, M: ReleaseMode> DecryptWriter<W, M> {
     ///
     /// # Errors
     /// [`Error::Truncated`], the sink's, and [`Error::StreamClosed`] after an
-    /// earlier error.
+    /// earlier error; with several threads also the message's, of what had been
+    /// gathered.
     pub fn finish(mut self) -> io::Result<(W, DecryptionDetails)> {
+        if !self.gathered.rest().is_empty() {
+            self.write_gathered()?;
+        }
         let decryptor = self.decryptor.take().ok_or(Error::StreamClosed)?;
         let details = decryptor.finish()?;
         self.sink.flush()?;
         Ok((self.sink, details))
     }
+
+    fn write_gathered(&mut self) -> io::Result<()> {
+        let mut decryptor = self.decryptor.take().ok_or(Error::StreamClosed)?;
+        let pushed = block_on(decryptor.push_into(self.gathered.rest(), &mut self.out));
+        self.gathered.clear();
+        write_authentic(&mut self.sink, &mut self.out, pushed)?;
+        self.decryptor = Some(decryptor);
+        Ok(())
+    }
+}
+
+/// What is authentic goes out before the error does.
+fn write_authentic(
+    sink: &mut impl Write,
+    out: &mut SecretBuffer,
+    pushed: Result<(), Error>,
+) -> io::Result<()> {
+    let written = sink.write_all(out.as_slice());
+    out.clear();
+    pushed?;
+    written
 }
 
 impl<W: Write, M: ReleaseMode> Write for DecryptWriter<W, M> {
     fn write(&mut self, input: &[u8]) -> io::Result<usize> {
         let mut decryptor = self.decryptor.take().ok_or(Error::StreamClosed)?;
-        let taken = input.len().min(CHUNK);
-        let pushed = block_on(decryptor.push_into(&input[..taken], &mut self.out));
-        // What is authentic goes out before the error does.
-        let written = self.sink.write_all(self.out.as_slice());
-        self.out.clear();
-        pushed?;
-        written?;
+        let (taken, piece) = self.gathered.take(input);
+        if let Some(piece) = piece {
+            let pushed = block_on(decryptor.push_into(piece, &mut self.out));
+            self.gathered.clear();
+            write_authentic(&mut self.sink, &mut self.out, pushed)?;
+        }
         self.decryptor = Some(decryptor);
         Ok(taken)
     }
 
     fn flush(&mut self) -> io::Result<()> {
+        if !self.gathered.rest().is_empty() {
+            self.write_gathered()?;
+        }
         self.sink.flush()
     }
 }
@@ -275,6 +331,19 @@ impl<W: Write, M: ReleaseMode> Write for DecryptWriter<W, M> {
 impl<W, M> fmt::Debug for DecryptWriter<W, M> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("DecryptWriter").finish_non_exhaustive()
+    }
+}
+
+/// Reads until there is enough to work on, or the source has ended.
+fn fill<const IS_SECRET: bool>(
+    source: &mut impl Read,
+    input: &mut Intake<IS_SECRET>,
+) -> io::Result<()> {
+    loop {
+        let length = read_some(source, input.free())?;
+        if input.advance(length) {
+            return Ok(());
+        }
     }
 }
 

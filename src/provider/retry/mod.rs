@@ -35,7 +35,8 @@ use crate::message::EncryptedDataKey;
 /// what is made or opened, so that data keys cached before it was added, or
 /// under another policy, are still found.
 ///
-/// ```
+#[cfg_attr(feature = "test-util", doc = "```")]
+#[cfg_attr(not(feature = "test-util"), doc = "```ignore")]
 /// use waxseal::test_util::FailingProvider;
 /// use waxseal::{EncryptionContext, KeyProvider, ProviderErrorKind, RawAesProvider, RetryPolicy};
 /// use waxseal::{SecretBytes, blocking::Client};

@@ -1,0 +1,264 @@
+//! One message on several threads: its frames are independent of each other,
+//! but for the order in which they are released.
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::ops::ControlFlow;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Mutex, OnceLock, PoisonError, mpsc};
+
+/// How many threads work on one message; set by
+/// [`ClientBuilder::parallelism`](super::ClientBuilder::parallelism). By
+/// default one, the caller's.
+///
+/// The message is the same, byte for byte, and so is every guarantee: frames
+/// are released in their order, each only when it is authentic, and after an
+/// error nothing from that frame on. The calling thread works too, and when
+/// the call ends all the work has ended.
+///
+/// It pays from about half a MiB on: less is done by the calling thread alone.
+/// Give streams pieces of several MiB; the readers and writers gather such
+/// pieces by themselves. Of a signed message the calling thread hashes while
+/// the others encrypt or decrypt, so that two threads are all that it can use.
+///
+/// ```
+/// use waxseal::{Client, EncryptionContext, Parallelism, RawAesProvider, SecretBytes};
+///
+/// let key = SecretBytes::from(vec![7; 32]); // from a file or a vault, really
+/// let client = Client::builder(RawAesProvider::new("example", "key-1", &key)?)
+///     .frame_length(64 * 1024)
+///     .parallelism(Parallelism::threads(4))
+///     .build()?
+///     .blocking();
+/// let plaintext = vec![0; 4 << 20];
+/// let message = client.encrypt(&plaintext, &EncryptionContext::new())?;
+/// let decrypted = client.decrypt(&message, &EncryptionContext::new())?;
+/// assert_eq!(decrypted.plaintext, plaintext);
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+#[derive(Clone, Default)]
+pub struct Parallelism(Workers);
+
+#[derive(Clone, Default)]
+enum Workers {
+    #[default]
+    None,
+    /// Started for each call (or each piece of a stream), and joined at its end.
+    Threads(usize),
+    #[cfg(feature = "rayon")]
+    Pool(std::sync::Arc<rayon_core::ThreadPool>),
+}
+
+/// Bytes of plaintext that a thread takes at a time, in whole frames. Small
+/// enough for the caches and for an even share, large enough that taking it
+/// costs nothing beside working on it.
+const SHARE: usize = 128 * 1024;
+
+/// Bytes of plaintext in a stream's piece, for each thread, and at most.
+const PIECE: usize = 1024 * 1024;
+const LARGEST_PIECE: usize = 8 * 1024 * 1024;
+
+impl Parallelism {
+    /// The calling thread alone: the default.
+    pub fn none() -> Self {
+        Parallelism::default()
+    }
+
+    /// So many threads, the calling one included; 0 and 1 are the calling
+    /// thread alone. They are started when there is work for them and joined
+    /// before the call returns, which costs some 30 microseconds. Never more
+    /// than the machine has processors for this process (but two, where two
+    /// or more are asked for).
+    pub fn threads(count: usize) -> Self {
+        match count {
+            0 | 1 => Parallelism::default(),
+            count => Parallelism(Workers::Threads(count)),
+        }
+    }
+
+    /// As many threads as the machine has processors for this process.
+    pub fn available() -> Self {
+        Self::threads(processors())
+    }
+
+    /// The threads of this pool, beside the calling one. They are there
+    /// already, which saves their start, and bounds what a process uses for
+    /// all its messages together. Jobs of the pool that take long keep a
+    /// message waiting.
+    #[cfg(feature = "rayon")]
+    #[cfg_attr(docsrs, doc(cfg(feature = "rayon")))]
+    pub fn pool(pool: std::sync::Arc<rayon_core::ThreadPool>) -> Self {
+        Parallelism(Workers::Pool(pool))
+    }
+
+    /// How many threads help the calling one, at most.
+    fn helpers(&self) -> usize {
+        match &self.0 {
+            Workers::None => 0,
+            Workers::Threads(count) => (*count).min(processors().max(2)) - 1,
+            #[cfg(feature = "rayon")]
+            Workers::Pool(pool) => pool.current_num_threads(),
+        }
+    }
+
+    /// How much a stream's adapters take at a time, in bytes of plaintext;
+    /// `None` for what comes.
+    pub(super) fn piece(&self) -> Option<usize> {
+        match self.helpers() {
+            0 => None,
+            helpers => Some(PIECE.saturating_mul(helpers + 1).min(LARGEST_PIECE)),
+        }
+    }
+
+    /// How many frames of this length are a thread's share.
+    pub(super) fn share(frame_length: usize) -> usize {
+        (SHARE / frame_length.max(1)).max(1)
+    }
+
+    /// Whether so many jobs are shared with other threads.
+    pub(super) fn splits(&self, jobs: usize) -> bool {
+        jobs >= 4 && self.helpers() > 0
+    }
+
+    /// Does the jobs, and gives their results to `take` in the jobs' order, on
+    /// this thread. When `take` breaks off, no further job is begun, and those
+    /// under way are waited for.
+    ///
+    /// This thread prefers taking to working, and works where there is nothing
+    /// to take: it can do all of it alone, so that helpers who come late, or
+    /// not at all, hold nothing up.
+    pub(super) fn in_order<J, R, B>(
+        &self,
+        jobs: impl Iterator<Item = J> + Send,
+        count: usize,
+        work: impl Fn(J) -> R + Sync,
+        mut take: impl FnMut(R) -> ControlFlow<B>,
+    ) -> ControlFlow<B>
+    where
+        J: Send,
+        R: Send,
+    {
+        if !self.splits(count) {
+            for job in jobs {
+                take(work(job))?;
+            }
+            return ControlFlow::Continue(());
+        }
+        let queue = Queue::new(jobs);
+        let (results, finished) = mpsc::channel();
+        let help = |results: mpsc::Sender<(usize, R)>| {
+            while let Some((number, job)) = queue.next() {
+                if results.send((number, work(job))).is_err() {
+                    return;
+                }
+            }
+        };
+        let mut lead = || {
+            // Whatever happens here, nobody begins another job.
+            let _stop = StopWhenDropped(&queue.is_stopped);
+            let mut early = BTreeMap::new();
+            let mut taken = 0;
+            loop {
+                early.extend(finished.try_iter());
+                while let Some(result) = early.remove(&taken) {
+                    taken += 1;
+                    take(result)?;
+                }
+                if let Some((number, job)) = queue.next() {
+                    early.insert(number, work(job));
+                } else if taken == queue.handed_out() {
+                    return ControlFlow::Continue(());
+                } else if !early.contains_key(&taken) {
+                    // It is with a helper, whose end of the channel lives as
+                    // long as he works.
+                    match finished.recv() {
+                        Ok((number, result)) => drop(early.insert(number, result)),
+                        Err(mpsc::RecvError) => return ControlFlow::Continue(()),
+                    }
+                }
+            }
+        };
+        let helpers = self.helpers().min(count - 1);
+        match &self.0 {
+            Workers::None => lead(),
+            Workers::Threads(_) => std::thread::scope(|scope| {
+                for _ in 0..helpers {
+                    let (results, help) = (results.clone(), &help);
+                    let builder = std::thread::Builder::new().name("waxseal".to_owned());
+                    // Where the system has no thread to give, there are fewer.
+                    if builder.spawn_scoped(scope, move || help(results)).is_err() {
+                        break;
+                    }
+                }
+                drop(results);
+                lead()
+            }),
+            #[cfg(feature = "rayon")]
+            Workers::Pool(pool) => pool.in_place_scope(|scope| {
+                for _ in 0..helpers {
+                    let (results, help) = (results.clone(), &help);
+                    scope.spawn(move |_| help(results));
+                }
+                drop(results);
+                lead()
+            }),
+        }
+    }
+}
+
+/// Jobs to be handed out, each once and numbered from 0.
+struct Queue<I> {
+    jobs: Mutex<(usize, I)>,
+    is_stopped: AtomicBool,
+}
+
+impl<I: Iterator> Queue<I> {
+    fn new(jobs: I) -> Self {
+        Queue {
+            jobs: Mutex::new((0, jobs)),
+            is_stopped: AtomicBool::new(false),
+        }
+    }
+
+    fn next(&self) -> Option<(usize, I::Item)> {
+        if self.is_stopped.load(Ordering::Relaxed) {
+            return None;
+        }
+        let mut jobs = self.jobs.lock().unwrap_or_else(PoisonError::into_inner);
+        let (handed_out, jobs) = &mut *jobs;
+        let job = jobs.next()?;
+        *handed_out += 1;
+        Some((*handed_out - 1, job))
+    }
+
+    fn handed_out(&self) -> usize {
+        self.jobs.lock().unwrap_or_else(PoisonError::into_inner).0
+    }
+}
+
+struct StopWhenDropped<'a>(&'a AtomicBool);
+
+impl Drop for StopWhenDropped<'_> {
+    fn drop(&mut self) {
+        self.0.store(true, Ordering::Relaxed);
+    }
+}
+
+/// Asked once: it reads files.
+fn processors() -> usize {
+    static PROCESSORS: OnceLock<usize> = OnceLock::new();
+    *PROCESSORS.get_or_init(|| std::thread::available_parallelism().map_or(1, Into::into))
+}
+
+impl fmt::Debug for Parallelism {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match &self.0 {
+            Workers::None => f.write_str("Parallelism::none()"),
+            Workers::Threads(count) => write!(f, "Parallelism::threads({count})"),
+            #[cfg(feature = "rayon")]
+            Workers::Pool(pool) => {
+                write!(f, "Parallelism::pool({})", pool.current_num_threads())
+            }
+        }
+    }
+}
