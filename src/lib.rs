@@ -64,12 +64,19 @@
 //!
 //! - `aws-kms`: keys of AWS KMS (`AwsKmsProvider`), through its SDK; building
 //!   it needs a C compiler.
-//! - `aws-lc-rs`: imports of key material that is wrapped under RSA, as AWS KMS
-//!   does it, by the crate `aws-lc-rs`; building it needs a C compiler.
+//! - `aws-lc-rs`: the fastest back end on CPUs with AVX-512, and for signed
+//!   messages ([`CryptoBackend`]); and imports of key material that is wrapped
+//!   under RSA, as AWS KMS does it. By the crate `aws-lc-rs`; building it needs a
+//!   C compiler.
+//! - `fips`: the same with AWS-LC's FIPS module, and every primitive of messages
+//!   from it; building it needs CMake and Go too. `CryptoBackend::aws_lc_rs` says
+//!   what that does not make of it.
 //! - `metrics`, `tracing`: what a [`DataKeyCache`] does, through the crates of
 //!   these names.
 //! - `object-store`: a KMS store for several machines, over the crate
 //!   `object_store`.
+//! - `ring`: the fastest back end on CPUs without AVX-512; building it needs a C
+//!   compiler.
 //! - `tokio`: messages through `AsyncRead` and `AsyncWrite`, and data keys
 //!   refreshed in the background of the runtime that a request runs in.
 //! - `test-util`: providers that count, fail and delay, a manual clock, a
