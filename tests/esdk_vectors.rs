@@ -4,7 +4,8 @@
 //! none; always `../shared/vectors/esdk-disputed` and `esdk-parse-only` where
 //! they are there, and the project's own in `tests/vectors`. Each case runs in
 //! one shot and streamed in awkward pieces, in the blocking and the async
-//! client.
+//! client, with the default back end; and in one shot and one stream with every
+//! other that is compiled in.
 
 mod common;
 
@@ -17,7 +18,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use common::{Vectors, hex, list, ready, shared, suite, text};
 use libtest_mimic::{Arguments, Failed, Trial};
 use serde_json::Value;
-use waxseal::{Client, ContentLayout, EncryptionContext, inspect};
+use waxseal::{Client, ContentLayout, CryptoBackend, EncryptionContext, inspect};
 
 /// How a message is cut for streaming; 0 is all at once.
 const PIECES: [usize; 5] = [0, 1, 7, 61, 4096];
@@ -96,6 +97,10 @@ fn main() -> ExitCode {
     for failure in &failures {
         println!("FAILED {failure}");
     }
+    println!("with {:?} and, shorter,", CryptoBackend::default());
+    for backend in CryptoBackend::available() {
+        println!("  {}: {}", backend.name(), backend.primitives());
+    }
     println!(
         "{} passed, {} failed, {} skipped",
         passed.load(Ordering::Relaxed),
@@ -123,14 +128,33 @@ fn expected(vectors: &Vectors, case: &Value) -> Option<Option<Vec<u8>>> {
 
 fn decrypt(vectors: &Vectors, case: &Value) -> Result<(), String> {
     let mut wanted = expected(vectors, case);
-    let (client, context) = match (vectors.client(case), &wanted) {
+    let client = vectors.client(case, CryptoBackend::default());
+    let (client, context) = match (client, &wanted) {
         (Ok(client), _) => client,
         // A key that is refused decrypts nothing.
         (Err(_), Some(None)) => return Ok(()),
         (Err(error), _) => return Err(error),
     };
     let message = vectors.bytes(&case["ciphertext"]);
-    for (way, outcome) in ways(&client, &context, &message) {
+    let mut outcomes = ways(&client, &context, &message);
+    for backend in CryptoBackend::available() {
+        let name = backend.name();
+        let (client, context) = vectors.client(case, backend)?;
+        let blocking = client.blocking();
+        let decrypted = blocking.decrypt(&message, &context);
+        let decrypted = decrypted.map(|decrypted| decrypted.plaintext);
+        outcomes.extend([
+            (
+                format!("{name}, one shot"),
+                decrypted.map_err(|error| error.to_string()),
+            ),
+            (
+                format!("{name}, pieces of 4096"),
+                blocking_stream(&client, &context, &message, 4096),
+            ),
+        ]);
+    }
+    for (way, outcome) in outcomes {
         match (&wanted, &outcome) {
             (Some(Some(plaintext)), Ok(found)) if plaintext == found => {}
             (Some(None), Err(_)) => {}

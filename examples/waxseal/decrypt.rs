@@ -6,6 +6,7 @@ use std::sync::Arc;
 
 use waxseal::{Client, DecryptionDetails, EncryptionContext, Error, KeyProvider, blocking};
 
+use crate::backend::BackendOption;
 use crate::batch::{Batch, caching};
 use crate::context::ContextOptions;
 use crate::failure::{Action, Failure, say};
@@ -44,6 +45,9 @@ pub(crate) struct Args {
 
     #[command(flatten)]
     policy: PolicyOption,
+
+    #[command(flatten)]
+    backend: BackendOption,
 
     /// Write a signed message to standard output before its signature is
     /// verified
@@ -100,6 +104,7 @@ fn client(
     provider: Arc<dyn KeyProvider>,
 ) -> Result<blocking::Client, Failure> {
     let mut builder = Client::builder(provider)
+        .backend(args.backend.backend())
         .caching(caching())
         .commitment_policy(args.policy.policy);
     if let Some(bytes) = args.max_buffered {

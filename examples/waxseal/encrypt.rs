@@ -6,6 +6,7 @@ use std::sync::Arc;
 use waxseal::blocking::{self, EncryptReader};
 use waxseal::{AlgorithmSuite, Client, EncryptionContext, Error, KeyProvider};
 
+use crate::backend::BackendOption;
 use crate::batch::{Batch, caching};
 use crate::context::ContextOptions;
 use crate::failure::{Action, Failure, say};
@@ -58,6 +59,9 @@ pub(crate) struct Args {
     #[command(flatten)]
     policy: PolicyOption,
 
+    #[command(flatten)]
+    backend: BackendOption,
+
     /// Bytes of plaintext in each frame [default: 4096]
     ///
     /// A reader holds one frame in memory, so that it can check it before it
@@ -86,6 +90,7 @@ fn client(
     provider: Arc<dyn KeyProvider>,
 ) -> Result<blocking::Client, Failure> {
     let mut builder = Client::builder(provider)
+        .backend(args.backend.backend())
         .caching(caching())
         .commitment_policy(args.policy.policy)
         .suite(suite)

@@ -9,6 +9,7 @@
 
 mod audit;
 mod aws_kms;
+mod backend;
 mod batch;
 mod context;
 mod decrypt;

@@ -3,6 +3,7 @@
 //! `cargo test` builds the examples before it runs this.
 
 mod audit;
+mod backend;
 mod damage;
 #[path = "../support/example.rs"]
 mod example;

@@ -9,10 +9,10 @@ use std::task::{Context, Poll, Waker};
 
 use serde_json::Value;
 use waxseal::{
-    AlgorithmSuite, Client, CommitmentPolicy, EncryptionContext, GenerateDataKey, GeneratedDataKey,
-    KeyProvider, MultiProvider, ProviderError, ProviderErrorKind, ProviderFuture, ProviderIdentity,
-    ProviderOperation, RawAesProvider, SecretBytes, UnwrapDataKey, UnwrapFailures,
-    UnwrappedDataKey,
+    AlgorithmSuite, Client, CommitmentPolicy, CryptoBackend, EncryptionContext, GenerateDataKey,
+    GeneratedDataKey, KeyProvider, MultiProvider, ProviderError, ProviderErrorKind, ProviderFuture,
+    ProviderIdentity, ProviderOperation, RawAesProvider, SecretBytes, UnwrapDataKey,
+    UnwrapFailures, UnwrappedDataKey,
 };
 
 /// Drives a future that is ready at its first poll.
@@ -118,7 +118,11 @@ impl Vectors {
     }
 
     /// The client and the expected context of a case.
-    pub fn client(&self, case: &Value) -> Result<(Client, EncryptionContext), String> {
+    pub fn client(
+        &self,
+        case: &Value,
+        backend: CryptoBackend,
+    ) -> Result<(Client, EncryptionContext), String> {
         let policy: CommitmentPolicy = text(&case["commitment_policy"])
             .parse()
             .expect("a commitment policy");
@@ -127,6 +131,7 @@ impl Vectors {
             .as_u64()
             .map(|limit| limit as usize);
         let client = Client::builder(self.provider(case)?)
+            .backend(backend)
             .commitment_policy(policy)
             .max_encrypted_data_keys(limit)
             .required_context_keys(required.iter().map(text))
