@@ -7,7 +7,9 @@ use std::time::Duration;
 use aes_gcm::aead::array::Array;
 use aes_gcm::{Aes256Gcm, KeyInit};
 use sha2::{Digest, Sha256};
-use waxseal::{Caching, Client, Clock, DataKeyCache, EncryptionContext, SystemClock, blocking};
+use waxseal::{
+    Caching, Client, Clock, CryptoBackend, DataKeyCache, EncryptionContext, SystemClock, blocking,
+};
 use waxseal_bench::allocations::{Counting, as_many_allocations};
 use waxseal_bench::bare::{self, Aad, BareMessage, IV_LENGTH, TAG_LENGTH};
 use waxseal_bench::{Contender, Goal, Session, gains, ready};
@@ -47,6 +49,7 @@ fn main() {
 fn cached(capacity: usize) -> Client {
     let cache = DataKeyCache::new(capacity);
     Client::builder(bare::provider())
+        .backend(CryptoBackend::rust_crypto())
         .caching(Caching::new(&cache, Duration::from_secs(86_400)))
         .build()
         .expect("good settings")

@@ -5,7 +5,10 @@ use aes_gcm::aead::array::Array;
 use aes_gcm::{AeadInOut, Aes256Gcm, KeyInit};
 use hkdf::Hkdf;
 use sha2::Sha512;
-use waxseal::{Client, EncryptedDataKey, EncryptionContext, RawAesProvider, SecretBytes, inspect};
+use waxseal::{
+    Client, CryptoBackend, EncryptedDataKey, EncryptionContext, RawAesProvider, SecretBytes,
+    inspect,
+};
 
 /// A frame's IV.
 pub const IV_LENGTH: usize = 12;
@@ -23,9 +26,10 @@ pub fn provider() -> RawAesProvider {
     RawAesProvider::new("bench", "key-1", &SecretBytes::copy_from(&KEY)).expect("a good key")
 }
 
-/// A client of that provider.
+/// A client of that provider, with the back end that these primitives are.
 pub fn client(frame_length: u32, signed: bool) -> Client {
     Client::builder(provider())
+        .backend(CryptoBackend::rust_crypto())
         .frame_length(frame_length)
         .signed(signed)
         .build()

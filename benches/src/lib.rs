@@ -7,13 +7,15 @@
 //! milliseconds of this thread's processor time, which does not count while
 //! others run, and the median of the turns' ratios is what counts.
 
+#[cfg(feature = "backends")]
+pub mod aead;
 pub mod allocations;
 pub mod bare;
 
 use std::fmt;
 use std::hint::black_box;
 use std::pin::pin;
-use std::sync::Barrier;
+use std::sync::{Barrier, LazyLock};
 use std::task::{Context, Poll, Waker};
 use std::time::{Duration, Instant};
 
@@ -61,19 +63,19 @@ impl<'a, S> Contender<'a, S> {
         self.name
     }
 
-    fn turn(&mut self, shared: &mut S, iterations: u64) -> Duration {
-        let start = now();
+    fn turn(&mut self, clock: Clock, shared: &mut S, iterations: u64) -> Duration {
+        let start = clock.now();
         for _ in 0..iterations {
             (self.run)(shared);
         }
-        now().saturating_sub(start)
+        clock.now().saturating_sub(start)
     }
 
     /// How often it must run for a turn that is long enough. Twice, since the
     /// first may have been long for another reason.
-    fn iterations(&mut self, shared: &mut S) -> u64 {
+    fn iterations(&mut self, clock: Clock, shared: &mut S) -> u64 {
         let mut iterations = 1;
-        while (0..2).any(|_| self.turn(shared, iterations) < TURN) {
+        while (0..2).any(|_| self.turn(clock, shared, iterations) < TURN) {
             iterations *= 2;
         }
         iterations
@@ -129,10 +131,21 @@ impl Session {
         self.filter.iter().all(chosen)
     }
 
-    /// Lets the contenders take turns. `None` where the command line leaves
-    /// this out.
+    /// Lets the contenders take turns, in this thread's processor time. `None`
+    /// where the command line leaves this out.
     pub fn measure<S>(
         &self,
+        name: &str,
+        shared: &mut S,
+        contenders: &mut [Contender<'_, S>],
+    ) -> Option<Measured> {
+        self.measure_by(Clock::Processor, name, shared, contenders)
+    }
+
+    /// The same by another clock.
+    pub fn measure_by<S>(
+        &self,
+        clock: Clock,
         name: &str,
         shared: &mut S,
         contenders: &mut [Contender<'_, S>],
@@ -147,7 +160,7 @@ impl Session {
         };
         let iterations: Vec<u64> = contenders
             .iter_mut()
-            .map(|contender| contender.iterations(shared))
+            .map(|contender| contender.iterations(clock, shared))
             .collect();
         let mut nanoseconds = vec![Vec::new(); contenders.len()];
         let start = Instant::now();
@@ -163,7 +176,7 @@ impl Session {
                 } else {
                     contenders.len() - 1 - turn
                 };
-                let took = contenders[who].turn(shared, iterations[who]);
+                let took = contenders[who].turn(clock, shared, iterations[who]);
                 let each = took.as_secs_f64() * 1e9 / iterations[who] as f64;
                 nanoseconds[who].push(each);
             }
@@ -276,18 +289,27 @@ pub fn ready<T>(future: impl Future<Output = T>) -> T {
     }
 }
 
-/// This thread's processor time.
-#[cfg(any(target_os = "linux", target_os = "macos"))]
-fn now() -> Duration {
-    let time = rustix::time::clock_gettime(rustix::time::ClockId::ThreadCPUTime);
-    Duration::try_from(time).expect("not negative")
+/// What a turn is measured by.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Clock {
+    /// This thread's processor time; the time that goes by, where the other is
+    /// not to be had.
+    Processor,
+    /// The time that goes by: for what several threads do. The machine must be
+    /// quiet.
+    Wall,
 }
 
-/// The time that went by, where the other is not to be had.
-#[cfg(not(any(target_os = "linux", target_os = "macos")))]
-fn now() -> Duration {
-    static START: std::sync::LazyLock<Instant> = std::sync::LazyLock::new(Instant::now);
-    START.elapsed()
+impl Clock {
+    fn now(self) -> Duration {
+        static START: LazyLock<Instant> = LazyLock::new(Instant::now);
+        #[cfg(any(target_os = "linux", target_os = "macos"))]
+        if self == Clock::Processor {
+            let time = rustix::time::clock_gettime(rustix::time::ClockId::ThreadCPUTime);
+            return Duration::try_from(time).expect("not negative");
+        }
+        START.elapsed()
+    }
 }
 
 /// The contenders' times, by round.
@@ -299,6 +321,16 @@ impl Measured {
     /// The median time of one run, in nanoseconds.
     pub fn time(&self, contender: usize) -> f64 {
         Spread::of(self.nanoseconds[contender].clone()).median
+    }
+
+    /// The one of these contenders whose median is the least.
+    pub fn fastest(&self, contenders: &[usize]) -> usize {
+        let by_time = |a: &&usize, b: &&usize| self.time(**a).total_cmp(&self.time(**b));
+        contenders
+            .iter()
+            .min_by(by_time)
+            .copied()
+            .unwrap_or_default()
     }
 
     /// The ratio of one contender's time to another's, over the rounds.

@@ -1,23 +1,24 @@
 //! The official Python SDK, in a process of its own that says how long it took.
 
-use std::ffi::OsStr;
 use std::io::{BufRead, BufReader, Write};
+use std::path::Path;
 use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
 use std::time::Duration;
 
-use crate::contenders::{Contender, Fallible};
-use crate::{CONTEXT, FRAME_LENGTH, KEY, KEY_NAME, NAMESPACE, Operation, Work};
+use crate::contender::{Contender, Who};
+use crate::work::{
+    CONTEXT, FRAME_LENGTH, Fallible, KEY, KEY_NAME, MIB, NAMESPACE, Operation, Work, hex,
+};
 
 pub(crate) struct Python {
-    name: String,
     child: Child,
     requests: ChildStdin,
     answers: BufReader<ChildStdout>,
 }
 
 impl Python {
-    /// The interpreter and `peer.py`.
-    pub(crate) fn start(python: &OsStr, script: &OsStr) -> Fallible<Self> {
+    /// With the interpreter and `peer.py`. Gives its name and version, too.
+    pub(crate) fn start(python: &Path, script: &Path) -> Fallible<(Self, String)> {
         let mut command = Command::new(python);
         command.arg(script);
         command.args([NAMESPACE, KEY_NAME, &hex(&KEY), &FRAME_LENGTH.to_string()]);
@@ -31,13 +32,12 @@ impl Python {
         let requests = child.stdin.take().ok_or("no standard input")?;
         let answers = BufReader::new(child.stdout.take().ok_or("no standard output")?);
         let mut python = Python {
-            name: String::new(),
             child,
             requests,
             answers,
         };
-        python.name = format!("{}, data-key cache", python.ask("hello")?);
-        Ok(python)
+        let name = python.ask("hello")?;
+        Ok((python, name))
     }
 
     /// A line of standard output for a line of standard input.
@@ -53,24 +53,29 @@ impl Python {
 }
 
 impl Contender for Python {
-    fn name(&self) -> &str {
-        &self.name
+    fn who(&self) -> Who {
+        Who::Python
+    }
+
+    /// Beyond this it takes seconds for a message, and says nothing new.
+    fn longest(&self) -> usize {
+        MIB
     }
 
     fn prepare(&mut self, work: &Work) -> Fallible<()> {
         self.ask(&format!(
             "prepare {} {}",
             hex(&work.plaintext),
-            hex(&work.message)
+            hex(&work.unsigned)
         ))?;
         Ok(())
     }
 
-    fn sample(&mut self) -> Fallible<Vec<u8>> {
+    fn sample(&mut self) -> Fallible<Option<Vec<u8>>> {
         let message = self.ask("sample")?;
         let pairs = message.as_bytes().chunks(2);
         let byte = |pair| Ok(u8::from_str_radix(std::str::from_utf8(pair)?, 16)?);
-        pairs.map(byte).collect()
+        pairs.map(byte).collect::<Fallible<_>>().map(Some)
     }
 
     fn turn(&mut self, operation: Operation, messages: u32) -> Fallible<Duration> {
@@ -85,8 +90,4 @@ impl Drop for Python {
         let _ = self.child.kill();
         let _ = self.child.wait();
     }
-}
-
-fn hex(bytes: &[u8]) -> String {
-    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }
