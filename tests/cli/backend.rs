@@ -42,7 +42,7 @@ fn unknown_ones() {
         for unknown in ["openssl", "Ring", "rust_crypto"] {
             let args = [command, "in", "-o", "out", "--backend", unknown];
             let run = tool.run(with_key(&args));
-            assert_eq!(run.code, Some(2));
+            assert_eq!(run.code, Some(2), "{args:?}");
             for name in names() {
                 assert!(run.stderr.contains(name), "{}", run.stderr);
             }
