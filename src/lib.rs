@@ -45,7 +45,8 @@
 //! - Lengths in a message are checked against what is there before they are
 //!   used; limits are finite, and settable.
 //! - Secrets are in [`SecretBytes`], which wipes itself and prints nothing.
-//! - Randomness is the operating system's; no caller gives a nonce.
+//! - Randomness is the operating system's; no caller gives a nonce. (With the
+//!   feature `aws-lc-rs` signatures draw theirs from AWS-LC's own generator.)
 //!
 //! Whoever can unwrap a message's data key can also forge an unsigned message:
 //! where readers are less trusted than writers, use a signed suite
@@ -56,17 +57,26 @@
 //! Features only add. On by default:
 //!
 //! - `kms`: the embedded KMS ([`kms`]).
+//! - `graviola`: AES-GCM at hardware speed on x86-64 and aarch64 CPUs that suit
+//!   it, without a C compiler ([`CryptoBackend`]).
 //!
 //! Off by default:
 //!
 //! - `aws-kms`: keys of AWS KMS (`AwsKmsProvider`), through its SDK; building
 //!   it needs a C compiler.
-//! - `aws-lc-rs`: imports of key material that is wrapped under RSA, as AWS KMS
-//!   does it, by the crate `aws-lc-rs`; building it needs a C compiler.
+//! - `aws-lc-rs`: the fastest back end on CPUs with AVX-512, and for signed
+//!   messages ([`CryptoBackend`]); and imports of key material that is wrapped
+//!   under RSA, as AWS KMS does it. By the crate `aws-lc-rs`; building it needs a
+//!   C compiler.
+//! - `fips`: the same with AWS-LC's FIPS module, and every primitive of messages
+//!   from it; building it needs CMake and Go too. `CryptoBackend::aws_lc_rs` says
+//!   what that does not make of it.
 //! - `metrics`, `tracing`: what a [`DataKeyCache`] does, through the crates of
 //!   these names.
 //! - `object-store`: a KMS store for several machines, over the crate
 //!   `object_store`.
+//! - `ring`: the fastest back end on CPUs without AVX-512; building it needs a C
+//!   compiler.
 //! - `tokio`: messages through `AsyncRead` and `AsyncWrite`, and data keys
 //!   refreshed in the background of the runtime that a request runs in.
 //! - `test-util`: providers that count, fail and delay, a manual clock, a

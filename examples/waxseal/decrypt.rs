@@ -13,6 +13,7 @@ use crate::failure::{Action, Failure, say};
 use crate::files::{Contents, Input, Output};
 use crate::keys::KeyOptions;
 use crate::policy::PolicyOption;
+use crate::threads::ThreadsOption;
 
 /// The options of `decrypt`.
 #[derive(clap::Args)]
@@ -45,6 +46,9 @@ pub(crate) struct Args {
 
     #[command(flatten)]
     policy: PolicyOption,
+
+    #[command(flatten)]
+    threads: ThreadsOption,
 
     #[command(flatten)]
     backend: BackendOption,
@@ -106,6 +110,7 @@ fn client(
     let mut builder = Client::builder(provider)
         .backend(args.backend.backend())
         .caching(caching())
+        .parallelism(args.threads.parallelism())
         .commitment_policy(args.policy.policy);
     if let Some(bytes) = args.max_buffered {
         builder = builder.max_buffered(bytes);

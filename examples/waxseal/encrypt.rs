@@ -13,6 +13,7 @@ use crate::failure::{Action, Failure, say};
 use crate::files::{Contents, Input, Output};
 use crate::keys::KeyOptions;
 use crate::policy::PolicyOption;
+use crate::threads::ThreadsOption;
 
 const ACTION: Action = Action::Encrypt;
 
@@ -60,6 +61,9 @@ pub(crate) struct Args {
     policy: PolicyOption,
 
     #[command(flatten)]
+    threads: ThreadsOption,
+
+    #[command(flatten)]
     backend: BackendOption,
 
     /// Bytes of plaintext in each frame [default: 4096]
@@ -92,6 +96,7 @@ fn client(
     let mut builder = Client::builder(provider)
         .backend(args.backend.backend())
         .caching(caching())
+        .parallelism(args.threads.parallelism())
         .commitment_policy(args.policy.policy)
         .suite(suite)
         // Naming such a suite is the opt-in.

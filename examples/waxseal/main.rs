@@ -26,6 +26,7 @@ mod passphrase;
 mod policy;
 mod progress;
 mod store;
+mod threads;
 
 use std::process::ExitCode;
 

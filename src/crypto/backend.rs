@@ -140,6 +140,15 @@ impl CryptoBackend {
     ///
     /// AWS-LC wipes key schedules and private keys when it frees them. Signing
     /// keys and signatures draw from its own random generator.
+    ///
+    /// # FIPS
+    ///
+    /// The FIPS module's code runs; that alone is no approved service of it. The
+    /// format sets AES-GCM's IVs (a counter under a key for one message) and
+    /// signs digests, which the module's policy does not take as approved; the
+    /// embedded KMS uses `argon2` for passphrases, and the data-key cache `sha2`
+    /// for its identifiers. Whether it meets a requirement is for who has the
+    /// requirement to judge.
     #[cfg(feature = "aws-lc-rs")]
     pub fn aws_lc_rs() -> Self {
         if cfg!(feature = "fips") {

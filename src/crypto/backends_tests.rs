@@ -111,6 +111,12 @@ fn what_the_default_is_made_of() {
     assert!(printed.contains(&format!("ECDSA: {ecdsa}")), "{printed}");
 }
 
+#[cfg(feature = "fips")]
+#[test]
+fn the_module_is_the_fips_one() {
+    assert_eq!(aws_lc_rs::try_fips_mode(), Ok(()));
+}
+
 /// What is drawn for tests is drawn from the test's source only.
 #[test]
 fn with_a_source_of_its_own() {

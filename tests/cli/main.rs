@@ -18,4 +18,5 @@ mod several;
 mod streams;
 #[cfg(target_os = "linux")]
 mod terminal;
+mod threads;
 mod tool;
