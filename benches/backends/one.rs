@@ -16,6 +16,12 @@ pub(crate) fn run(session: &mut Session, backend: &CryptoBackend) {
                 // Minutes, unoptimised, for nothing new.
                 continue;
             }
+            let name = format!("{}, frames {frame_length}", backend.name());
+            if !session.wants(&measured_name("encrypt", length, &name))
+                && !session.wants(&measured_name("decrypt", length, &name))
+            {
+                continue;
+            }
             let key = key(backend);
             let frames = Frames {
                 key: &key,
@@ -24,7 +30,7 @@ pub(crate) fn run(session: &mut Session, backend: &CryptoBackend) {
             };
             let client = client(backend, frame_length, false, 1);
             let case = Case {
-                name: format!("{}, frames {frame_length}", backend.name()),
+                name,
                 backend: backend.name(),
                 client: &client,
                 frames,
@@ -130,7 +136,7 @@ impl Case<'_> {
         buffers: &mut Buffers,
         contenders: &mut [Contender<'_, Buffers>],
     ) {
-        let name = format!("{operation}/{}/{}", megabytes(self.length), self.name);
+        let name = measured_name(operation, self.length, &self.name);
         if let Some(measured) = session.measure(&name, buffers, contenders) {
             // Reused and fresh by turns.
             let bare = |first| (first..contenders.len()).step_by(2).collect::<Vec<_>>();
@@ -142,6 +148,10 @@ impl Case<'_> {
         }
         session.register(&name, buffers, contenders);
     }
+}
+
+fn measured_name(operation: &str, length: usize, name: &str) -> String {
+    format!("{operation}/{}/{name}", megabytes(length))
 }
 
 fn reused(way: Way) -> &'static str {

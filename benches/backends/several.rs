@@ -16,6 +16,11 @@ const NO_SLOWER: Goal = Goal::AtLeast(0.97);
 
 pub(crate) fn run(session: &Session, backend: &CryptoBackend) {
     for frame_length in [4 * KIB, 64 * KIB] {
+        let name = format!("100 MiB/{}, frames {frame_length}", backend.name());
+        let wanted = |operation: &str| session.wants(&measured_name(operation, &name));
+        if !wanted("encrypt") && !wanted("decrypt") {
+            continue;
+        }
         let key = key(backend);
         let frames = Frames {
             key: &key,
@@ -27,7 +32,6 @@ pub(crate) fn run(session: &Session, backend: &CryptoBackend) {
             client(backend, frame_length, false, 16),
         );
         let mut buffers = Buffers::new(&two, &frames, LENGTH);
-        let name = format!("100 MiB/{}, frames {frame_length}", backend.name());
         let context = context();
 
         let mut contenders = vec![];
@@ -45,7 +49,7 @@ pub(crate) fn run(session: &Session, backend: &CryptoBackend) {
         }
         measure(
             session,
-            &format!("encrypt/{name}"),
+            &measured_name("encrypt", &name),
             &mut buffers,
             &mut contenders,
         );
@@ -65,7 +69,7 @@ pub(crate) fn run(session: &Session, backend: &CryptoBackend) {
         }
         measure(
             session,
-            &format!("decrypt/{name}"),
+            &measured_name("decrypt", &name),
             &mut buffers,
             &mut contenders,
         );
@@ -99,17 +103,20 @@ fn decrypt_halves(frames: &Frames<'_>, way: Way, buffers: &mut Buffers) {
     });
 }
 
+fn measured_name(operation: &str, name: &str) -> String {
+    format!("{operation}/{name}, 2 threads")
+}
+
 fn measure(
     session: &Session,
     name: &str,
     buffers: &mut Buffers,
     contenders: &mut [Contender<'_, Buffers>],
 ) {
-    let name = format!("{name}, 2 threads");
-    if let Some(measured) = session.measure_by(Clock::Wall, &name, buffers, contenders) {
+    if let Some(measured) = session.measure_by(Clock::Wall, name, buffers, contenders) {
         let bare: Vec<usize> = (2..contenders.len()).collect();
         let bare = measured.fastest(&bare);
-        print(&name, &measured, contenders, (0, bare), LENGTH, GOAL);
+        print(name, &measured, contenders, (0, bare), LENGTH, GOAL);
         let name = name.replace("2 threads", "16 threads");
         print(&name, &measured, contenders, (1, 0), LENGTH, NO_SLOWER);
     }
