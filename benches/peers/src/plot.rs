@@ -6,11 +6,11 @@ use crate::contender::{Output, Who};
 use crate::rounds::Measured;
 use crate::work::{Bytes, Operation};
 
-const WIDTH: f64 = 920.0;
+const WIDTH: f64 = 1000.0;
 const HEIGHT: f64 = 520.0;
 /// What is left free for the axes' labels and the legend.
 const LEFT: f64 = 70.0;
-const RIGHT: f64 = 270.0;
+const RIGHT: f64 = 350.0;
 const TOP: f64 = 50.0;
 const BOTTOM: f64 = 60.0;
 

@@ -45,7 +45,8 @@ pub(crate) fn run(options: &Options) -> Fallible<()> {
         .unwrap_or_default();
     let table = table(&order, &results)?;
     println!("{table}\n{}", goals::report(&results));
-    if let Some(folder) = &options.out {
+    // A part of them is not what the files are to show.
+    if let (Some(folder), None) = (&options.out, &options.only) {
         std::fs::create_dir_all(folder)?;
         std::fs::write(folder.join("table.md"), table)?;
         for operation in Operation::BOTH {
