@@ -3,9 +3,7 @@
 
 use crate::crypto::{AeadKey, InvalidKey, Tag};
 use crate::error::{Error, Result};
-use crate::message::{
-    Aad, ContentType, FrameHead, FrameKind, MessageId, Reader, SEQUENCE_NUMBER_END, frame_iv,
-};
+use crate::message::{Aad, FrameHead, MessageId, RegularFrame, SEQUENCE_NUMBER_END, frame_iv};
 
 /// One message's key, and what binds its frames to it.
 pub(super) struct Frames {
@@ -43,19 +41,28 @@ impl Frames {
         plaintext: &[u8],
         out: &mut [u8],
     ) -> Result<(), InvalidKey> {
-        let mut aad = self.aad.clone();
+        let length = u32::try_from(frame_length).map_err(|_| InvalidKey)?;
+        let mut aad = self.aad.of_regular(length);
         let frames = plaintext.chunks_exact(frame_length);
         let outs = out.chunks_exact_mut(Self::wire_length(frame_length));
         for ((content, out), number) in frames.zip(outs).zip(first..) {
-            let head = regular(number, frame_length);
-            let (bytes, used) = head.encode();
-            let (before, rest) = out.split_at_mut(used);
-            let (sealed, tag) = rest.split_at_mut(frame_length);
-            before.copy_from_slice(&bytes[..used]);
-            let made = self.key.seal_to(&head.iv, aad.of(&head), content, sealed)?;
-            tag.copy_from_slice(&made);
+            let iv = frame_iv(number);
+            let (sealed, tag) = RegularFrame::write(out, number, &iv).ok_or(InvalidKey)?;
+            *tag = self.key.seal_to(&iv, aad.of(number), content, sealed)?;
         }
         Ok(())
+    }
+
+    /// Seals the content into another buffer of its length, and gives the tag.
+    /// The caller answers for the number, as above.
+    pub(super) fn seal_to(
+        &self,
+        head: &FrameHead,
+        content: &[u8],
+        out: &mut [u8],
+    ) -> Result<Tag, InvalidKey> {
+        let mut aad = self.aad.clone();
+        self.key.seal_to(&head.iv, aad.of(head), content, out)
     }
 
     /// Opens the content in place. After an error it may hold anything: the
@@ -64,6 +71,21 @@ impl Frames {
         let mut aad = self.aad.clone();
         self.key
             .open(&head.iv, aad.of(head), content, tag)
+            .map_err(|_| not_authentic(head))
+    }
+
+    /// Opens the content into another buffer of its length. After an error that
+    /// may hold anything: the caller wipes it.
+    pub(super) fn open_to(
+        &self,
+        head: &FrameHead,
+        content: &[u8],
+        tag: &Tag,
+        out: &mut [u8],
+    ) -> Result<()> {
+        let mut aad = self.aad.clone();
+        self.key
+            .open_to(&head.iv, aad.of(head), content, tag, out)
             .map_err(|_| not_authentic(head))
     }
 
@@ -80,43 +102,21 @@ impl Frames {
         let Ok(length) = u32::try_from(frame_length) else {
             return 0;
         };
-        let content_type = ContentType::Framed {
-            frame_length: length,
-        };
-        let mut aad = self.aad.clone();
+        let mut aad = self.aad.of_regular(length);
         let frames = input.chunks_exact(Self::wire_length(frame_length));
         let outs = out.chunks_exact_mut(frame_length);
         let mut opened = 0;
         for ((frame, out), number) in frames.zip(outs).zip(first..SEQUENCE_NUMBER_END) {
-            let mut reader = Reader::new(frame);
-            let Ok(head) = FrameHead::read(&mut reader, content_type) else {
+            let Some(RegularFrame { iv, content, tag }) = RegularFrame::read(frame, number) else {
                 break;
             };
-            let Ok((content, tag)) = reader.take_with_tag(head.length) else {
-                break;
-            };
-            if head.kind != FrameKind::Regular
-                || head.sequence_number != number
-                || self
-                    .key
-                    .open_to(&head.iv, aad.of(&head), content, &tag, out)
-                    .is_err()
-            {
+            let aad = aad.of(number);
+            if self.key.open_to(&iv, aad, content, &tag, out).is_err() {
                 break;
             }
             opened += 1;
         }
         opened
-    }
-}
-
-/// A regular frame as writers make it.
-fn regular(sequence_number: u32, frame_length: usize) -> FrameHead {
-    FrameHead {
-        kind: FrameKind::Regular,
-        sequence_number,
-        iv: frame_iv(sequence_number),
-        length: frame_length as u64,
     }
 }
 

@@ -281,12 +281,15 @@ impl Client {
         obtained: Obtained<DecryptionMaterials>,
     ) -> Result<(Decrypted, &'m [u8])> {
         let (mut opener, body) = self.start_whole(input, &header, &obtained.materials)?;
-        // Exactly, and not by what may follow this message.
+        // By the frames that are there, and not by what may follow this message.
         let extent = opener.extent(body);
-        let mut plaintext = Vec::with_capacity(extent.plaintext_length);
+        let mut plaintext = vec![0; extent.plaintext_length];
+        let mut buffer = Buffer::new(&mut plaintext);
         let consumed = opener
-            .open_all(body, &extent, &mut plaintext)
-            .inspect_err(|_| plaintext.retreat(0))?;
+            .open_all(body, &extent, &mut buffer)
+            .inspect_err(|_| buffer.retreat(0))?;
+        let length = buffer.length();
+        plaintext.truncate(length);
         let details = DecryptionDetails::new(header, obtained);
         Ok((Decrypted { plaintext, details }, &body[consumed..]))
     }
@@ -378,9 +381,9 @@ impl PreparedEncryption {
     /// [`Error::TooManyFrames`], [`Error::PlaintextBoundExceeded`], and
     /// [`Error::Random`] where a signature needs randomness.
     pub fn encrypt(self, plaintext: &[u8]) -> Result<Vec<u8>> {
-        let length = self.check(plaintext)?;
-        let mut out = Vec::with_capacity(usize::try_from(length).unwrap_or(0));
-        self.run(plaintext, &mut out)?;
+        let length = usize::try_from(self.check(plaintext)?).map_err(|_| Error::TooManyFrames)?;
+        let mut out = vec![0; length];
+        self.run(plaintext, &mut Buffer::new(&mut out))?;
         Ok(out)
     }
 

@@ -428,11 +428,10 @@ impl Opener {
         if hold {
             self.check_buffer((self.held.len() + content.len()) as u64)?;
         }
-        let open = |data: &mut [u8]| self.frames.open(&head, data, &tag);
         if hold {
-            put_opened(&mut self.held, content, open)?;
+            put_opened(&self.frames, &head, content, &tag, &mut self.held)?;
         } else {
-            put_opened(out, content, open)?;
+            put_opened(&self.frames, &head, content, &tag, out)?;
         }
         if let Some(verifying) = &mut self.verifying {
             verifying.hasher.update(piece.bytes);
@@ -466,15 +465,21 @@ impl Opener {
     }
 }
 
-/// Decrypts in place at the end of the output; nothing stays there of a frame
-/// that is not authentic.
-fn put_opened(
-    out: &mut impl Output,
+/// Decrypts to the end of the output; nothing stays there of a frame that is
+/// not authentic.
+fn put_opened<O: Output>(
+    frames: &Frames,
+    head: &FrameHead,
     content: &[u8],
-    open: impl FnOnce(&mut [u8]) -> Result<()>,
+    tag: &Tag,
+    out: &mut O,
 ) -> Result<()> {
     let start = out.length();
-    let opened = open(out.put(content)?);
+    let opened = if O::GROWS_FREELY {
+        frames.open_to(head, content, tag, out.grow(content.len())?)
+    } else {
+        frames.open(head, out.put(content)?, tag)
+    };
     if opened.is_err() {
         out.retreat(start);
     }

@@ -268,15 +268,14 @@ impl Sealer {
         Ok(())
     }
 
-    /// Seals one frame, by appending its plaintext and working in place;
-    /// `plaintext` is not longer than the frame length, and the number was not
-    /// used before.
-    fn frame(
+    /// Seals one frame; `plaintext` is not longer than the frame length, and
+    /// the number was not used before.
+    fn frame<O: Output>(
         &mut self,
         kind: FrameKind,
         sequence_number: u32,
         plaintext: &[u8],
-        out: &mut impl Output,
+        out: &mut O,
     ) -> Result<()> {
         let head = FrameHead {
             kind,
@@ -287,8 +286,14 @@ impl Sealer {
         let (head_bytes, used) = head.encode();
         let start = out.length();
         out.put(&head_bytes[..used])?;
-        let body = out.put(plaintext)?;
-        let sealed = self.frames.seal(&head, body);
+        let (body, sealed);
+        if O::GROWS_FREELY {
+            body = out.grow(plaintext.len())?;
+            sealed = self.frames.seal_to(&head, plaintext, body);
+        } else {
+            body = out.put(plaintext)?;
+            sealed = self.frames.seal(&head, body);
+        }
         if let (Ok(_), Some(signing)) = (&sealed, &mut self.signing) {
             signing.hasher.update(&head_bytes[..used]);
             signing.hasher.update(body);

@@ -3,7 +3,7 @@
 
 use super::codec::{ReadError, Reader};
 use super::id::MessageId;
-use crate::crypto::{IV_LENGTH, Iv, TAG_LENGTH};
+use crate::crypto::{IV_LENGTH, Iv, TAG_LENGTH, Tag};
 use crate::error::{Error, FormatError};
 
 /// Marks a final frame; so no regular frame has this number, and a message
@@ -191,6 +191,75 @@ impl Aad {
         }
         &self.bytes[..end]
     }
+
+    /// For many regular frames of this length, in bytes.
+    pub(crate) fn of_regular(&self, frame_length: u32) -> RegularAad {
+        let mut aad = self.clone();
+        let length = aad
+            .of(&FrameHead {
+                kind: FrameKind::Regular,
+                sequence_number: 0,
+                iv: [0; IV_LENGTH],
+                length: frame_length.into(),
+            })
+            .len();
+        RegularAad {
+            bytes: aad.bytes,
+            length,
+        }
+    }
+}
+
+/// The additional data of regular frames, which differ in their numbers alone.
+pub(crate) struct RegularAad {
+    bytes: [u8; 79],
+    length: usize,
+}
+
+impl RegularAad {
+    pub(crate) fn of(&mut self, number: u32) -> &[u8] {
+        // Before the length.
+        let at = self.length - 8 - 4;
+        self.bytes[at..at + 4].copy_from_slice(&number.to_be_bytes());
+        &self.bytes[..self.length]
+    }
+}
+
+/// A regular frame that is there whole.
+pub(crate) struct RegularFrame<'a> {
+    pub(crate) iv: Iv,
+    pub(crate) content: &'a [u8],
+    pub(crate) tag: Tag,
+}
+
+impl<'a> RegularFrame<'a> {
+    /// Reads the regular frame of this number, which is all of the bytes.
+    /// `None` where it is another one, or none.
+    pub(crate) fn read(bytes: &'a [u8], number: u32) -> Option<Self> {
+        let (found, rest) = bytes.split_first_chunk()?;
+        let (iv, rest) = rest.split_first_chunk()?;
+        let (content, tag) = rest.split_last_chunk()?;
+        let is_it = *found == number.to_be_bytes() && number != SEQUENCE_NUMBER_END;
+        is_it.then_some(RegularFrame {
+            iv: *iv,
+            content,
+            tag: *tag,
+        })
+    }
+
+    /// Writes what stands before the content; gives where the content and the
+    /// tag go. `None` where there is no room for them.
+    pub(crate) fn write(
+        bytes: &'a mut [u8],
+        number: u32,
+        iv: &Iv,
+    ) -> Option<(&'a mut [u8], &'a mut Tag)> {
+        let (at, rest) = bytes.split_first_chunk_mut()?;
+        *at = number.to_be_bytes();
+        let (at, rest) = rest.split_first_chunk_mut()?;
+        *at = *iv;
+        rest.split_last_chunk_mut()
+    }
 }
 
 #[cfg(test)]
@@ -283,5 +352,42 @@ mod tests {
         let mut expected = vec![7; 16];
         expected.extend(b"AWSKMSEncryptionClient Final Frame\0\0\0\x02\0\0\0\0\0\0\0\x05");
         assert_eq!(Aad::new(&id).of(&head), expected);
+        let regular = FrameHead {
+            kind: FrameKind::Regular,
+            sequence_number: 0x0102_0304,
+            iv: [0; 12],
+            length: 9,
+        };
+        let mut of_regular = Aad::new(&id).of_regular(9);
+        for number in [7, 0x0102_0304] {
+            of_regular.of(number);
+        }
+        assert_eq!(of_regular.of(0x0102_0304), Aad::new(&id).of(&regular));
+    }
+
+    #[test]
+    fn regular_frames_are_as_heads_have_them() {
+        let head = FrameHead {
+            kind: FrameKind::Regular,
+            sequence_number: 3,
+            iv: frame_iv(3),
+            length: 5,
+        };
+        let (bytes, used) = head.encode();
+        let mut frame = [0; 37];
+        let (content, tag) = RegularFrame::write(&mut frame, 3, &head.iv).unwrap();
+        content.copy_from_slice(b"text!");
+        tag.fill(9);
+        assert_eq!(frame[..used], bytes[..used]);
+        let read = RegularFrame::read(&frame, 3).unwrap();
+        assert_eq!(
+            (read.iv, read.content, read.tag),
+            (head.iv, &b"text!"[..], [9; 16])
+        );
+        assert!(RegularFrame::read(&frame, 4).is_none());
+        assert!(RegularFrame::read(&frame[..31], 3).is_none());
+        assert!(RegularFrame::write(&mut frame[..31], 3, &head.iv).is_none());
+        frame[..4].fill(0xff);
+        assert!(RegularFrame::read(&frame, SEQUENCE_NUMBER_END).is_none());
     }
 }
