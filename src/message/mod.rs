@@ -12,7 +12,9 @@ mod footer;
 mod header;
 mod id;
 
-pub(crate) use body::{Aad, ContentType, FrameHead, FrameKind, SEQUENCE_NUMBER_END, frame_iv};
+pub(crate) use body::{
+    Aad, ContentType, FrameHead, FrameKind, MAX_UNFRAMED, SEQUENCE_NUMBER_END, frame_iv,
+};
 pub(crate) use codec::{ReadError, Reader};
 pub use edk::EncryptedDataKey;
 pub(crate) use footer::{FOOTER_OVERHEAD, read_footer, write_footer};
