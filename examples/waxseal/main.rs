@@ -24,6 +24,7 @@ mod manage;
 mod passphrase;
 mod policy;
 mod progress;
+mod range;
 mod store;
 
 use std::process::ExitCode;

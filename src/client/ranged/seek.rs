@@ -209,6 +209,11 @@ impl<R, M> SeekReader<R, M> {
         self.message.source_length()
     }
 
+    /// The source, which stands anywhere.
+    pub fn get_ref(&self) -> &R {
+        &self.source
+    }
+
     /// Gives the source back, which stands anywhere.
     pub fn into_inner(self) -> R {
         self.source
