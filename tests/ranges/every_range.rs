@@ -82,6 +82,23 @@ fn of_short_messages_of_every_suite() {
     }
 }
 
+/// What stands behind a final frame is where more frames would begin; each is
+/// asked for before the end is known.
+#[test]
+fn behind_the_end() {
+    for suite in AlgorithmSuite::ALL {
+        for frame_length in [1, 2, 7, 16, 100] {
+            for length in [0, 1, 16, 32, 100] {
+                let (client, message) = written(suite, frame_length, length);
+                for start in length as u64..length as u64 + 250 {
+                    let ranges = [(start, start + 1)];
+                    equal(&client, true, &message, &plaintext(length), &ranges);
+                }
+            }
+        }
+    }
+}
+
 /// Others end a message whose last frame is full with one of nothing.
 #[test]
 fn with_an_empty_final_frame() {

@@ -154,22 +154,19 @@ impl Layout {
         Some(offset / self.frame_length()).filter(|frame| *frame < most)
     }
 
-    /// The frames that the final one may be in a message of this length, the
-    /// likeliest last; `None` where there is no room for one, or there were
-    /// more frames than a message has.
-    pub(super) fn last_frames(&self, message_length: u64) -> Result<Range<u64>, Misfit> {
-        let body = message_length.saturating_sub(self.header);
-        let rest = body
-            .checked_sub(self.last_overhead())
-            .ok_or(Misfit::Short)?;
+    /// The frames of which the final one is one, in a message of this length;
+    /// several only where a footer of unknown length follows. `None` where there
+    /// were more frames than a message has.
+    pub(super) fn last_frames(&self, message_length: u64) -> Option<Range<u64>> {
+        let rest = message_length
+            .saturating_sub(self.header)
+            .saturating_sub(self.last_overhead());
         let highest = rest / self.wire_length();
         let full = self.frame_length().saturating_add(self.footer_most());
         let lowest = rest.saturating_sub(full).div_ceil(self.wire_length());
         let lowest = lowest.min(highest);
-        if lowest >= MAX_FRAMES {
-            return Err(Misfit::Long);
-        }
-        Ok(lowest..highest.saturating_add(1).min(MAX_FRAMES))
+        let end = highest.saturating_add(1).min(MAX_FRAMES);
+        (lowest < MAX_FRAMES).then_some(lowest..end)
     }
 
     fn plan(&self, plaintext: Range<u64>) -> RangePlan {
@@ -212,13 +209,6 @@ impl Layout {
         let fits = regular < MAX_FRAMES && last <= frame_length;
         fits.then(|| regular * frame_length + last)
     }
-}
-
-/// Why no frame can be the final one.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Misfit {
-    Short,
-    Long,
 }
 
 #[cfg(test)]
@@ -280,9 +270,9 @@ mod tests {
         assert_eq!(layout.plan(5..6).frames, 1..2);
         assert_eq!(layout.plan(5..6).message, 100..longest);
         assert_eq!(layout.plan(5..5).message, 0..0);
-        assert_eq!(layout.last_frames(136), Ok(0..1));
-        assert_eq!(layout.last_frames(u64::MAX), Ok(0..1));
-        assert_eq!(layout.last_frames(135), Err(Misfit::Short));
+        assert_eq!(layout.last_frames(0), Some(0..1));
+        assert_eq!(layout.last_frames(136), Some(0..1));
+        assert_eq!(layout.last_frames(u64::MAX), Some(0..1));
     }
 
     #[test]
@@ -340,8 +330,11 @@ mod tests {
         let longest = (MAX_FRAMES - 1) * 33 + 41;
         assert_eq!(layout.plaintext_length(longest), Some(MAX_FRAMES));
         assert_eq!(layout.plaintext_length(longest + 32), None);
-        assert_eq!(layout.last_frames(longest), Ok(MAX_FRAMES - 1..MAX_FRAMES));
-        assert_eq!(layout.last_frames(longest + 64), Err(Misfit::Long));
+        assert_eq!(
+            layout.last_frames(longest),
+            Some(MAX_FRAMES - 1..MAX_FRAMES)
+        );
+        assert_eq!(layout.last_frames(longest + 64), None);
         assert_eq!(layout.frame_at(MAX_FRAMES), None);
     }
 }

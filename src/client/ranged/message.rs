@@ -8,7 +8,7 @@ use super::super::inspect::UnverifiedHeader;
 use super::super::open::put_opened;
 use super::super::{DecryptionDetails, whole};
 use super::AHEAD;
-use super::layout::{Layout, Misfit};
+use super::layout::Layout;
 use crate::crypto::SecretBuffer;
 use crate::error::{Error, Result};
 use crate::message::{ContentType, FrameHead, FrameKind, Reader, read_footer};
@@ -103,13 +103,15 @@ impl Message {
             window.next = offset.saturating_add(copied as u64);
             return Ok(Step::Read(copied));
         }
-        let start = self
-            .layout
-            .frame_at(offset)
-            .filter(|frame| self.layout.start(*frame) < self.length);
-        let Some(first) = start else {
+        let Some(first) = self.layout.frame_at(offset) else {
             return self.fetch_end().map(Step::Fetch);
         };
+        // Behind the first frame that may be the final one there may be none.
+        let surely = self.layout.last_frames(self.length);
+        let may_be_none = surely.is_some_and(|last| first > last.start);
+        if self.end().is_none() && (may_be_none || self.layout.start(first) >= self.length) {
+            return self.fetch_end().map(Step::Fetch);
+        }
         let last = offset.saturating_add(out.len() as u64 - 1) / self.layout.frame_length();
         let wanted = last.saturating_sub(first).saturating_add(1);
         let ahead = if window.next == offset && offset > 0 {
@@ -145,6 +147,9 @@ impl Message {
     fn fetch_end(&self) -> Result<Fetch> {
         let frames = self.last_frames()?;
         let range = self.layout.start(frames.start)..self.length;
+        if range.is_empty() {
+            return Err(Error::Truncated);
+        }
         self.check_buffer(&range)?;
         Ok(Fetch {
             range,
@@ -156,10 +161,7 @@ impl Message {
     fn last_frames(&self) -> Result<Range<u64>> {
         self.layout
             .last_frames(self.length)
-            .map_err(|misfit| match misfit {
-                Misfit::Short => Error::Truncated,
-                Misfit::Long => Error::TrailingBytes,
-            })
+            .ok_or(Error::TrailingBytes)
     }
 
     /// To the source's end, where only a final frame's rest can be left.
@@ -197,11 +199,56 @@ impl Message {
         out: &mut [u8],
     ) -> Result<Option<usize>> {
         window.bytes.clear();
-        if fetch.finds_end {
-            self.open_end(window, fetch.first, bytes)?;
-            return Ok(None);
+        if !fetch.finds_end {
+            let filled = self.open_frames(window, fetch.first, bytes, offset, out)?;
+            return Ok(Some(filled));
         }
-        let (mut at, mut filled, mut index, mut rest) = (offset, 0, fetch.first, bytes);
+        match self.open_end(window, fetch.first, bytes) {
+            Ok(()) => Ok(None),
+            // What is wrong at the end does not concern a frame before it.
+            Err(error) => self
+                .open_despite(window, fetch.first, bytes, offset, out)
+                .map(Some)
+                .map_err(|other| match other {
+                    Some(other @ Error::FrameAuthentication { .. }) => other,
+                    _ => error,
+                }),
+        }
+    }
+
+    /// Reads at `offset` from what was fetched for the end, from a frame on.
+    fn open_despite(
+        &self,
+        window: &mut Window,
+        first: u64,
+        bytes: &[u8],
+        offset: u64,
+        out: &mut [u8],
+    ) -> Result<usize, Option<Error>> {
+        let index = self.layout.frame_at(offset).ok_or(None)?;
+        let skipped = self
+            .layout
+            .start(index)
+            .checked_sub(self.layout.start(first));
+        let bytes = skipped
+            .and_then(|skipped| bytes.get(usize::try_from(skipped).ok()?..))
+            .filter(|bytes| !bytes.is_empty() && !out.is_empty())
+            .ok_or(None)?;
+        self.open_frames(window, index, bytes, offset, out)
+            .map_err(Some)
+    }
+
+    /// Opens frames for a read at `offset`, which is in the first of them, and
+    /// what follows them for those to come.
+    fn open_frames(
+        &self,
+        window: &mut Window,
+        first: u64,
+        bytes: &[u8],
+        offset: u64,
+        out: &mut [u8],
+    ) -> Result<usize> {
+        let (mut at, mut filled, mut index, mut rest) = (offset, 0, first, bytes);
         while !rest.is_empty() {
             let opened = self.open_whole(index, rest, at, &mut out[filled..]);
             if opened.content_length > 0 {
@@ -233,7 +280,7 @@ impl Message {
             }
         }
         window.next = at;
-        Ok(Some(filled))
+        Ok(filled)
     }
 
     /// Opens regular frames straight into the output, where it asks for them
