@@ -153,6 +153,16 @@ pub enum Error {
         /// The message's suite.
         suite: AlgorithmSuite,
     },
+    /// Caller: parts of a signed message are asked for. Its signature is over
+    /// all of it, so that what comes out cannot be verified: read it whole, or
+    /// say that unverified data is acceptable
+    /// ([`seek_reader_unverified`](crate::blocking::Client::seek_reader_unverified),
+    /// [`range_reader_unverified`](crate::Client::range_reader_unverified)).
+    #[error("parts of a signed message cannot be verified, and this is {suite}")]
+    SignedRangeRefused {
+        /// The message's suite.
+        suite: AlgorithmSuite,
+    },
     /// Message: the data key that was unwrapped is not the one that the
     /// message commits to. Likely an attack, or a wrong key.
     #[error("the message does not commit to this data key")]

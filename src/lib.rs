@@ -23,6 +23,7 @@
 //! |---|---|
 //! | encrypt and decrypt | [`Client`] (async), [`blocking::Client`] |
 //! | stream | [`blocking`] (`Read`, `Write`), `tokio_io` (feature `tokio`), [`Encryptor`] and [`Decryptor`] (no I/O) |
+//! | read parts of a message | [`blocking::Client::seek_reader`] (`Read`, `Seek`), [`Client::range_reader`] (any [`RangeSource`]) |
 //! | look at a message without a key | [`inspect`] |
 //! | choose a suite, a policy, limits | [`ClientBuilder`] |
 //! | ask the provider less often | [`DataKeyCache`], [`Caching`] |
@@ -73,8 +74,8 @@
 //!   what that does not make of it.
 //! - `metrics`, `tracing`: what a [`DataKeyCache`] does, through the crates of
 //!   these names.
-//! - `object-store`: a KMS store for several machines, over the crate
-//!   `object_store`.
+//! - `object-store`: a KMS store for several machines, and random access to
+//!   messages in object stores (`ObjectSource`), over the crate `object_store`.
 //! - `ring`: the fastest back end on CPUs without AVX-512; building it needs a C
 //!   compiler.
 //! - `tokio`: messages through `AsyncRead` and `AsyncWrite`, and data keys
@@ -105,14 +106,17 @@ mod sync;
 pub mod test_util;
 mod timer;
 
+#[cfg(feature = "object-store")]
+#[cfg_attr(docsrs, doc(cfg(feature = "object-store")))]
+pub use client::ObjectSource;
 #[cfg(feature = "tokio")]
 #[cfg_attr(docsrs, doc(cfg(feature = "tokio")))]
 // Not `tokio`: a glob import of this crate must not hide that one.
 pub use client::tokio as tokio_io;
 pub use client::{
     Authenticated, Client, ClientBuilder, ContentLayout, Decrypted, DecryptionDetails, Decryptor,
-    Encryptor, Parallelism, PreparedEncryption, ReleaseMode, Unverified, UnverifiedHeader,
-    blocking, inspect,
+    Encryptor, Parallelism, PreparedEncryption, RangePlan, RangeReader, RangeSource, ReleaseMode,
+    SourceFuture, Unverified, UnverifiedHeader, blocking, inspect,
 };
 pub use clock::{Clock, SystemClock};
 pub use context::{ContextIter, EncryptionContext};

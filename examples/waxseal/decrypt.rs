@@ -13,6 +13,7 @@ use crate::failure::{Action, Failure, say};
 use crate::files::{Contents, Input, Output};
 use crate::keys::KeyOptions;
 use crate::policy::PolicyOption;
+use crate::range::ByteRange;
 use crate::threads::ThreadsOption;
 
 /// The options of `decrypt`.
@@ -53,8 +54,20 @@ pub(crate) struct Args {
     #[command(flatten)]
     backend: BackendOption,
 
+    /// Write only these bytes of the plaintext: A..B is from A on and before B,
+    /// counted from 0; A.. and ..B go to the end and from the beginning
+    ///
+    /// Only the frames that hold them are read and verified, whatever the
+    /// message's length. INPUT must be a file, not a pipe. Where the plaintext
+    /// ends before B, what there is of it is written, as `head` and `tail` do;
+    /// that it ends there is verified. If it ends before A, that is an error.
+    /// A signed message needs --allow-unverified, as the signature is over all
+    /// of it.
+    #[arg(long, value_name = "A..B")]
+    range: Option<ByteRange>,
+
     /// Write a signed message to standard output before its signature is
-    /// verified
+    /// verified, or a --range of one
     ///
     /// A signed message is otherwise held back, up to --max-buffered, until its
     /// end has been seen. With this, trust what came out only once the exit
@@ -133,10 +146,22 @@ fn decrypt(
     let name = input.name().to_owned();
     let is_stream = output.is_stream();
     input.tell_if_terminal();
-    input.show_progress(&output);
+    if args.range.is_none() {
+        input.show_progress(&output);
+    }
     let failed = |error| Failure::read(action, &name, error);
     let opened_by;
-    if is_stream && !args.allow_unverified {
+    if let Some(range) = args.range {
+        let details = range.decrypt(
+            action,
+            client,
+            context,
+            args.allow_unverified,
+            &mut input,
+            &mut output,
+        )?;
+        opened_by = Some(describe(&details));
+    } else if is_stream && !args.allow_unverified {
         let opened = client.decrypt_reader(&mut input, context);
         let reader = match opened {
             Ok(reader) => reader,

@@ -323,6 +323,7 @@ fn hint(action: Action, error: &Error) -> Option<String> {
             format!("it is {verb} with --policy {}", policies.join(" or "))
         }
         Error::PlaintextBoundExceeded { .. } => "the input grew while it was read".into(),
+        Error::SignedRangeRefused { .. } => "decrypt all of it, or give --allow-unverified".into(),
         Error::Malformed(FormatError::Base64Text) => {
             "for example: base64 -d < INPUT | waxseal decrypt".into()
         }

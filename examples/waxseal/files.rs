@@ -3,7 +3,7 @@
 
 use std::ffi::OsStr;
 use std::fs::{self, File, Metadata, Permissions};
-use std::io::{self, IsTerminal, Read, Write};
+use std::io::{self, IsTerminal, Read, Seek, SeekFrom, Write};
 use std::path::{Path, PathBuf};
 
 use waxseal::SecretBytes;
@@ -95,6 +95,11 @@ impl Input {
         self.length
     }
 
+    /// Whether any part of it can be read without the rest.
+    pub(crate) fn is_seekable(&self) -> bool {
+        self.length.is_some()
+    }
+
     /// What it means that a message's header cannot be read from it.
     pub(crate) fn not_opened(&self, action: Action, error: io::Error) -> Failure {
         let ended = error.kind() == io::ErrorKind::UnexpectedEof;
@@ -136,10 +141,16 @@ impl Read for Input {
     }
 }
 
+impl Seek for Input {
+    fn seek(&mut self, to: SeekFrom) -> io::Result<u64> {
+        self.file.seek(to)
+    }
+}
+
 /// A regular file's length from where it will be read. What claims to be empty
 /// may be one of those whose length nobody knows beforehand (/proc).
 fn rest_of(mut file: &File, metadata: &Metadata) -> Option<u64> {
-    let position = io::Seek::stream_position(&mut file).ok()?;
+    let position = Seek::stream_position(&mut file).ok()?;
     let length = metadata.len().checked_sub(position)?;
     (metadata.is_file() && length > 0).then_some(length)
 }

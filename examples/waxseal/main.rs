@@ -25,6 +25,7 @@ mod manage;
 mod passphrase;
 mod policy;
 mod progress;
+mod range;
 mod store;
 mod threads;
 

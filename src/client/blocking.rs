@@ -8,7 +8,7 @@ mod io;
 
 use std::cell::Cell;
 use std::future::Future;
-use std::io::{Read, Write};
+use std::io::{Read, Seek, Write};
 use std::pin::pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -17,6 +17,7 @@ use std::thread::Thread;
 
 pub use io::{DecryptReader, DecryptWriter, EncryptReader, EncryptWriter};
 
+pub use super::ranged::SeekReader;
 use super::stream::ReleaseMode;
 use super::{
     Authenticated, ClientBuilder, Decrypted, DecryptionDetails, Encryptor, PreparedEncryption,
@@ -262,6 +263,39 @@ impl Client {
         context: &EncryptionContext,
     ) -> std::io::Result<DecryptReader<R, Unverified>> {
         DecryptReader::open(source, self.0.decryptor_unverified(context))
+    }
+
+    /// Opens the message that begins where `source` stands and ends where it
+    /// ends, to be read anywhere without the rest of it: reads its header at
+    /// once, and verifies that. Signed messages are refused, as a part of one
+    /// cannot be verified.
+    ///
+    /// # Errors
+    /// As [`decrypt`](Self::decrypt) for the header,
+    /// [`Error::SignedRangeRefused`](crate::Error::SignedRangeRefused), and the
+    /// source's.
+    pub fn seek_reader<R: Read + Seek>(
+        &self,
+        source: R,
+        context: &EncryptionContext,
+    ) -> std::io::Result<SeekReader<R, Authenticated>> {
+        SeekReader::open(source, &self.0, context)
+    }
+
+    /// The same for signed messages too, whose signature **is never
+    /// verified** this way: what is read is authentic under the data key only,
+    /// and whoever can decrypt the message could have made it.
+    ///
+    /// # Errors
+    /// As [`seek_reader`](Self::seek_reader), but that signed messages are only
+    /// refused by a client that
+    /// [refuses them in streams](ClientBuilder::refuse_signed_streams).
+    pub fn seek_reader_unverified<R: Read + Seek>(
+        &self,
+        source: R,
+        context: &EncryptionContext,
+    ) -> std::io::Result<SeekReader<R, Unverified>> {
+        SeekReader::open(source, &self.0, context)
     }
 
     /// Decrypts the message that is written to it into `sink`. It must be

@@ -1,5 +1,6 @@
 //! Encrypting, decrypting, inspecting: whole messages here, streams in
-//! [`stream`], the same things blocking in [`blocking`].
+//! [`stream`], random access in [`ranged`], the same things blocking in
+//! [`blocking`].
 //!
 //! Only getting materials is async. With materials in hand all is plain code,
 //! in [`seal`] and [`open`], that every client and stream shares.
@@ -14,6 +15,7 @@ mod open;
 mod output;
 mod parallel;
 mod pieces;
+mod ranged;
 mod seal;
 mod settings;
 mod stream;
@@ -28,6 +30,9 @@ use std::sync::Arc;
 pub use builder::ClientBuilder;
 pub use inspect::{ContentLayout, UnverifiedHeader, inspect};
 pub use parallel::Parallelism;
+#[cfg(feature = "object-store")]
+pub use ranged::ObjectSource;
+pub use ranged::{RangePlan, RangeReader, RangeSource, SourceFuture};
 pub use stream::{Authenticated, Decryptor, Encryptor, ReleaseMode, Unverified};
 
 use crate::context::EncryptionContext;

@@ -65,8 +65,7 @@ struct Verifying {
 }
 
 impl Opener {
-    /// Derives the key, compares the commitment, and verifies the header's
-    /// tag, over the bytes that came (`raw`: the whole header).
+    /// Verifies the header (`raw`: the whole of it), as [`verify_header`] does.
     pub(super) fn start(
         settings: &Settings,
         header: &Header,
@@ -75,33 +74,8 @@ impl Opener {
         release: Release,
         max_buffered: usize,
     ) -> Result<Self> {
-        let suite = header.suite;
-        // Materials may come from a cache that other clients share.
-        if materials.suite != suite {
-            return Err(Error::InvalidMaterials(MaterialsError::Suite(
-                materials.suite,
-            )));
-        }
-        settings.check_suite_for_decrypt(suite)?;
-        if materials.verifying_key.is_some() != suite.is_signed() {
-            return Err(Error::InvalidMaterials(MaterialsError::SignatureKey));
-        }
-        let backend = &settings.backend;
-        let keys = MessageKeys::derive(backend, suite, &materials.data_key, &header.message_id)?;
-        if suite.commits() && !constant_time_eq(&keys.commitment, &header.commitment) {
-            return Err(Error::Commitment);
-        }
-        let body = raw.get(..header.body_length).ok_or(Error::Truncated)?;
-        let with_bound;
-        let aad = if materials.bound_context.is_empty() {
-            body
-        } else {
-            with_bound = [body, &materials.bound_context.to_bytes()?].concat();
-            &with_bound
-        };
-        keys.key
-            .open(&header.iv, aad, &mut [], &header.tag)
-            .map_err(|_| Error::HeaderAuthentication)?;
+        let frames = verify_header(settings, header, raw, materials)?;
+        let (suite, backend) = (header.suite, &settings.backend);
         let verifying = materials.verifying_key.clone().zip(suite.signature());
         let verifying = verifying.map(|(key, curve)| {
             let mut hasher = backend.hasher(curve.hash());
@@ -109,7 +83,7 @@ impl Opener {
             Verifying { hasher, key }
         });
         Ok(Opener {
-            frames: Frames::new(keys.key, &header.message_id),
+            frames,
             content_type: header.content_type,
             expected: 1,
             state: State::Body,
@@ -465,9 +439,48 @@ impl Opener {
     }
 }
 
+/// Derives the key, compares the commitment, and verifies the header's tag,
+/// over the bytes that came (`raw`: the whole header). Gives what opens the
+/// frames.
+pub(super) fn verify_header(
+    settings: &Settings,
+    header: &Header,
+    raw: &[u8],
+    materials: &DecryptionMaterials,
+) -> Result<Frames> {
+    let suite = header.suite;
+    // Materials may come from a cache that other clients share.
+    if materials.suite != suite {
+        return Err(Error::InvalidMaterials(MaterialsError::Suite(
+            materials.suite,
+        )));
+    }
+    settings.check_suite_for_decrypt(suite)?;
+    if materials.verifying_key.is_some() != suite.is_signed() {
+        return Err(Error::InvalidMaterials(MaterialsError::SignatureKey));
+    }
+    let backend = &settings.backend;
+    let keys = MessageKeys::derive(backend, suite, &materials.data_key, &header.message_id)?;
+    if suite.commits() && !constant_time_eq(&keys.commitment, &header.commitment) {
+        return Err(Error::Commitment);
+    }
+    let body = raw.get(..header.body_length).ok_or(Error::Truncated)?;
+    let with_bound;
+    let aad = if materials.bound_context.is_empty() {
+        body
+    } else {
+        with_bound = [body, &materials.bound_context.to_bytes()?].concat();
+        &with_bound
+    };
+    keys.key
+        .open(&header.iv, aad, &mut [], &header.tag)
+        .map_err(|_| Error::HeaderAuthentication)?;
+    Ok(Frames::new(keys.key, &header.message_id))
+}
+
 /// Decrypts to the end of the output; nothing stays there of a frame that is
 /// not authentic.
-fn put_opened<O: Output>(
+pub(super) fn put_opened<O: Output>(
     frames: &Frames,
     head: &FrameHead,
     content: &[u8],

@@ -11,7 +11,7 @@ use crate::error::{Error, FormatError};
 pub(crate) const SEQUENCE_NUMBER_END: u32 = u32::MAX;
 
 /// AES-GCM's longest plaintext, in bytes (NIST SP 800-38D, 5.2.1.1).
-const MAX_UNFRAMED: u64 = (1 << 36) - 32;
+pub(crate) const MAX_UNFRAMED: u64 = (1 << 36) - 32;
 
 /// How a body is laid out.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -67,6 +67,8 @@ impl FrameHead {
     pub(crate) const REGULAR_OVERHEAD: usize = 4 + IV_LENGTH + TAG_LENGTH;
     /// Bytes of a final frame beside its content.
     pub(crate) const FINAL_OVERHEAD: usize = 4 + 4 + IV_LENGTH + 4 + TAG_LENGTH;
+    /// Bytes of an un-framed body beside its content.
+    pub(crate) const UNFRAMED_OVERHEAD: usize = IV_LENGTH + 8 + TAG_LENGTH;
 
     /// Writes a frame's head (un-framed bodies are not written), and returns
     /// its bytes: a buffer and how much of it is used.

@@ -13,7 +13,8 @@ mod header;
 mod id;
 
 pub(crate) use body::{
-    Aad, ContentType, FrameHead, FrameKind, RegularFrame, SEQUENCE_NUMBER_END, frame_iv,
+    Aad, ContentType, FrameHead, FrameKind, MAX_UNFRAMED, RegularFrame, SEQUENCE_NUMBER_END,
+    frame_iv,
 };
 pub(crate) use codec::{ReadError, Reader};
 pub use edk::EncryptedDataKey;

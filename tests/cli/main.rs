@@ -12,6 +12,7 @@ mod inspect;
 mod keys;
 mod local;
 mod manage;
+mod range;
 mod refusals;
 mod round_trip;
 mod several;
