@@ -94,6 +94,7 @@ fn answers_of_wrong_lengths() {
         );
         let error = tried(long).into_iter().find_map(Result::err).unwrap();
         assert_eq!(error.kind(), io::ErrorKind::InvalidData);
+        assert!(error.to_string().contains("asked for"), "{error}");
         let empty = lying(
             |length| length,
             move |count, bytes| Ok(if count >= at { Vec::new() } else { bytes }),

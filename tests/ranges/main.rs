@@ -4,6 +4,8 @@
 
 mod every_range;
 mod hostile;
+#[cfg(feature = "object-store")]
+mod object;
 mod reads;
 mod settings;
 mod sources;

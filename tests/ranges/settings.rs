@@ -8,7 +8,7 @@ use waxseal::{
 };
 
 use crate::inner;
-use crate::sources::{cursor, remote};
+use crate::sources::{Counting, cursor, remote};
 use crate::support::craft::{Craft, context_bytes};
 use crate::support::providers::Fixed;
 use crate::support::{builder, client, context, plaintext, raw, ready};
@@ -216,6 +216,13 @@ fn frames_longer_than_may_be_held() {
             "{error:?}"
         );
     }
+    // That is known before such a frame is fetched.
+    let (source, log) = Counting::new(long);
+    let blocking = reader.blocking();
+    let mut opened = blocking.seek_reader(source, &context()).unwrap();
+    opened.read_range(0..5000).unwrap_err();
+    opened.read_range(2000..2001).unwrap_err();
+    assert_eq!(log.reads(), 1);
     // What is there is shorter than a frame could be.
     let short = ready(writer.encrypt(&plaintext(999), &context())).unwrap();
     assert_eq!(open(&short).read_range(0..1000).unwrap(), plaintext(999));

@@ -3,11 +3,13 @@
 
 use std::time::Duration;
 
-use waxseal::{AlgorithmSuite, Caching, Client, DataKeyCache, Error};
+use waxseal::{AlgorithmSuite, Caching, Client, DataKeyCache, EncryptionContext, Error};
 
 use crate::inner;
 use crate::sources::{cursor, remote};
+use crate::support::craft::Craft;
 use crate::support::map::Map;
+use crate::support::providers::Fixed;
 use crate::support::{builder, context, plaintext, raw, ready};
 
 const SUITES: [AlgorithmSuite; 4] = [
@@ -326,4 +328,25 @@ fn trailing_bytes_have_their_error() {
         assert_eq!(error.kind(), std::io::ErrorKind::UnexpectedEof);
         assert!(matches!(inner(error), Error::Truncated));
     }
+}
+
+/// A final frame as long on the wire as a regular one, so that what was fetched
+/// ends with it, and the source does not.
+#[test]
+fn a_short_final_frame_too_early() {
+    let suite = AlgorithmSuite::Aes256GcmHkdfSha512CommitKey;
+    let craft = Craft::new(suite);
+    let mut message = craft.header();
+    message.extend(craft.regular(1, &plaintext(16)));
+    message.extend(craft.last(2, &plaintext(8)));
+    message.extend([0; 200]);
+    let client = builder(suite, Fixed).build().unwrap();
+    let nothing = EncryptionContext::new();
+    let mut reader = client
+        .blocking()
+        .seek_reader(cursor(&message), &nothing)
+        .unwrap();
+    let error = inner(reader.read_range(16..20).unwrap_err());
+    assert!(matches!(error, Error::TrailingBytes), "{error:?}");
+    assert_eq!(reader.read_range(0..16).unwrap(), plaintext(16));
 }

@@ -173,11 +173,15 @@ impl Message {
         }
     }
 
-    /// Whatever is there that is longer than several frames of a length that
-    /// may be held is one that may not.
+    /// That a frame may be held, before it is fetched. Long frames may be
+    /// announced where a short one is all there is.
     fn check_buffer(&self, range: &Range<u64>) -> Result<()> {
         let limit = self.max_buffered;
-        let rest = self.layout.last_overhead() + self.layout.footer_most();
+        let rest = if range.end < self.length {
+            FrameHead::REGULAR_OVERHEAD as u64
+        } else {
+            self.layout.last_overhead() + self.layout.footer_most()
+        };
         let content = (range.end - range.start).saturating_sub(rest);
         let needed = content.min(self.layout.frame_length());
         if needed > limit as u64 {
