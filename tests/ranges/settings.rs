@@ -76,17 +76,20 @@ fn signed_messages_without_a_word() {
 #[test]
 fn suites_outside_the_policy() {
     let old = AlgorithmSuite::Aes256GcmHkdfSha256;
-    let message = Craft::new(old).whole(b"text");
-    let client = Client::builder(Fixed)
+    let old_and_signed = AlgorithmSuite::Aes256GcmHkdfSha384EcdsaP384;
+    let strict = Client::builder(Fixed)
         .commitment_policy(CommitmentPolicy::RequireEncryptRequireDecrypt)
         .build()
         .unwrap();
-    refused(
-        &client,
-        &no_context(),
-        &message,
-        |error| matches!(error, Error::SuiteForbidden { suite, .. } if *suite == old),
-    );
+    for old in [old, old_and_signed] {
+        let message = Craft::new(old).whole(b"text");
+        refused(
+            &strict,
+            &no_context(),
+            &message,
+            |error| matches!(error, Error::SuiteForbidden { suite, .. } if *suite == old),
+        );
+    }
     let client = builder(V2, Fixed).require_signed(true);
     let message = Craft::new(V2).whole(b"text");
     let signed = AlgorithmSuite::Aes256GcmHkdfSha512CommitKeyEcdsaP384;

@@ -350,3 +350,33 @@ fn a_short_final_frame_too_early() {
     assert!(matches!(error, Error::TrailingBytes), "{error:?}");
     assert_eq!(reader.read_range(0..16).unwrap(), plaintext(16));
 }
+
+/// Where a message is cut off, its frames up to there are all to be had, though
+/// they stand where a final frame or a signature would.
+#[test]
+fn each_whole_frame_of_what_was_cut_off() {
+    for suite in SUITES {
+        for frame_length in [1, 16] {
+            let mut craft = Craft::new(suite);
+            craft.frame_length = frame_length;
+            let text = plaintext(6 * frame_length as usize);
+            let mut message = craft.header();
+            for (number, content) in (1..).zip(text.chunks(frame_length as usize)) {
+                message.extend(craft.regular(number, content));
+            }
+            let client = builder(suite, Fixed).build().unwrap();
+            for at in (0..text.len()).rev() {
+                let mut reader = client
+                    .blocking()
+                    .seek_reader_unverified(cursor(&message), &EncryptionContext::new())
+                    .unwrap();
+                let at = at as u64;
+                assert_eq!(
+                    reader.read_range(at..at + 1).unwrap(),
+                    text[at as usize..][..1]
+                );
+                reader.verified_length().unwrap_err();
+            }
+        }
+    }
+}
