@@ -122,7 +122,8 @@ impl CryptoBackend {
     /// and ECDSA.
     ///
     /// ring wipes nothing; its key schedules are overwritten when they are
-    /// dropped, copies that it left on the stack are not.
+    /// dropped, copies that it left on the stack are not, nor are the unused
+    /// bytes of its keys, which hold what was on the stack.
     #[cfg(feature = "ring")]
     pub fn ring() -> Self {
         let mut backend = Self::rust_crypto();

@@ -4,7 +4,8 @@
 //!
 //! ring wipes nothing. A key schedule is overwritten here, when it is dropped,
 //! with that of a key without a secret; copies that ring left on the stack while
-//! it made it stay there.
+//! it made it stay there, and so does what the bytes of the key that it does not
+//! use took over from the stack.
 
 use ring::aead::{AES_128_GCM, AES_256_GCM, Aad, Algorithm, LessSafeKey, Nonce, UnboundKey};
 use ring::digest;
