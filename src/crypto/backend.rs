@@ -187,6 +187,7 @@ impl CryptoBackend {
     /// carry-less multiplication), `aws_lc_rs`, `graviola`, `ring`,
     /// `rust_crypto`; without, `ring`, `aws_lc_rs`, `graviola`, `rust_crypto`.
     /// AWS-LC's FIPS module is always the first.
+    #[allow(clippy::vec_init_then_push)] // reason: which are pushed depends on the features
     pub fn available() -> Vec<Self> {
         let mut backends = Vec::new();
         #[cfg(feature = "aws-lc-rs")]
