@@ -288,13 +288,22 @@ impl Client {
         let (mut opener, body) = self.start_whole(input, &header, &obtained.materials)?;
         // By the frames that are there, and not by what may follow this message.
         let extent = opener.extent(body);
-        let mut plaintext = vec![0; extent.plaintext_length];
-        let mut buffer = Buffer::new(&mut plaintext);
-        let consumed = opener
-            .open_all(body, &extent, &mut buffer)
-            .inspect_err(|_| buffer.retreat(0))?;
-        let length = buffer.length();
-        plaintext.truncate(length);
+        let mut plaintext;
+        let consumed;
+        if opener.appends(&extent) {
+            plaintext = Vec::with_capacity(extent.plaintext_length);
+            consumed = opener
+                .open_all(body, &extent, &mut plaintext)
+                .inspect_err(|_| plaintext.retreat(0))?;
+        } else {
+            plaintext = vec![0; extent.plaintext_length];
+            let mut buffer = Buffer::new(&mut plaintext);
+            consumed = opener
+                .open_all(body, &extent, &mut buffer)
+                .inspect_err(|_| buffer.retreat(0))?;
+            let length = buffer.length();
+            plaintext.truncate(length);
+        }
         let details = DecryptionDetails::new(header, obtained);
         Ok((Decrypted { plaintext, details }, &body[consumed..]))
     }
@@ -387,8 +396,14 @@ impl PreparedEncryption {
     /// [`Error::Random`] where a signature needs randomness.
     pub fn encrypt(self, plaintext: &[u8]) -> Result<Vec<u8>> {
         let length = usize::try_from(self.check(plaintext)?).map_err(|_| Error::TooManyFrames)?;
-        let mut out = vec![0; length];
-        self.run(plaintext, &mut Buffer::new(&mut out))?;
+        let mut out;
+        if self.sealer.appends(plaintext.len()) {
+            out = Vec::with_capacity(length);
+            self.run(plaintext, &mut out)?;
+        } else {
+            out = vec![0; length];
+            self.run(plaintext, &mut Buffer::new(&mut out))?;
+        }
         Ok(out)
     }
 

@@ -100,6 +100,17 @@ impl Opener {
         })
     }
 
+    /// Whether a new output for so many frames is better appended to than
+    /// zeroed and then written to.
+    pub(super) fn appends(&self, extent: &Extent) -> bool {
+        let ContentType::Framed { frame_length } = self.content_type else {
+            return true;
+        };
+        let share = Parallelism::share(frame_length as usize);
+        let shares = extent.regular_frames.div_ceil(share);
+        self.frames.are_appended() && !self.parallelism.splits(shares)
+    }
+
     /// What the frames that are there hold: never more than the bytes are.
     pub(super) fn extent(&self, body: &[u8]) -> Extent {
         let (mut reader, mut extent) = match self.extent_by_last(body) {
@@ -307,12 +318,11 @@ impl Opener {
         Ok(())
     }
 
-    /// Opens regular frames, `most` at most, from one buffer into the other,
-    /// where that is quicker than one by one; says how many bytes of the input
+    /// Opens regular frames, `most` at most; says how many bytes of the input
     /// they are. It ends before whatever is not the regular frame that comes
     /// next, or not authentic, or may not be released or held: the way frame by
     /// frame finds out what that is.
-    fn run<O: Output>(&mut self, input: &[u8], most: usize, out: &mut O) -> Result<usize> {
+    fn run(&mut self, input: &[u8], most: usize, out: &mut impl Output) -> Result<usize> {
         let (State::Body, ContentType::Framed { frame_length }) = (self.state, self.content_type)
         else {
             return Ok(0);
@@ -329,9 +339,7 @@ impl Opener {
             .min(most)
             .min(room / frame_length)
             .min(numbers as usize);
-        let shares = count.div_ceil(Parallelism::share(frame_length));
-        let is_quicker = hold || O::GROWS_FREELY || self.parallelism.splits(shares);
-        if count == 0 || !is_quicker || self.check_buffer(frame_length as u64).is_err() {
+        if count == 0 || self.check_buffer(frame_length as u64).is_err() {
             return Ok(0);
         }
         if !hold {
@@ -343,16 +351,20 @@ impl Opener {
         opened
     }
 
-    fn open_run(
+    fn open_run<O: Output>(
         &mut self,
         input: &[u8],
         count: usize,
         frame_length: usize,
-        out: &mut impl Output,
+        out: &mut O,
     ) -> Result<usize> {
         let (frames, first) = (&self.frames, self.expected);
         let wire_length = Frames::wire_length(frame_length);
         let share = Parallelism::share(frame_length);
+        if !O::GROWS_FREELY && !self.parallelism.splits(count.div_ceil(share)) {
+            let input = &input[..count * wire_length];
+            return Ok(self.append_run(input, frame_length, out));
+        }
         let start = out.length();
         let jobs = input[..count * wire_length]
             .chunks(share * wire_length)
@@ -386,6 +398,29 @@ impl Opener {
         // There were numbers for them all.
         self.expected += opened as u32;
         Ok(opened * wire_length)
+    }
+
+    /// Opens whole regular frames at the end of the output, a share at a time
+    /// for the hash to find it in the caches.
+    fn append_run(&mut self, input: &[u8], frame_length: usize, out: &mut impl Output) -> usize {
+        let wire_length = Frames::wire_length(frame_length);
+        let share = Parallelism::share(frame_length) * wire_length;
+        let mut done = 0;
+        for input in input.chunks(share) {
+            let frames = &self.frames;
+            let opened = frames.append_opened(self.expected, frame_length, input, out);
+            let authentic = &input[..opened * wire_length];
+            if let Some(verifying) = &mut self.verifying {
+                verifying.hasher.update(authentic);
+            }
+            done += authentic.len();
+            // There are numbers for them all.
+            self.expected += opened as u32;
+            if authentic.len() < input.len() {
+                break;
+            }
+        }
+        done
     }
 
     fn take(&mut self, piece: Piece<'_>, out: &mut impl Output) -> Result<()> {

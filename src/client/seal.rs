@@ -18,8 +18,7 @@ use crate::crypto::{
 use crate::error::{Error, MaterialsError, Result};
 use crate::materials::EncryptionMaterials;
 use crate::message::{
-    FOOTER_OVERHEAD, FrameHead, FrameKind, HeaderBody, MessageId, SEQUENCE_NUMBER_END, frame_iv,
-    write_footer,
+    FOOTER_OVERHEAD, FrameHead, FrameKind, HeaderBody, MessageId, SEQUENCE_NUMBER_END, write_footer,
 };
 use crate::suite::AlgorithmSuite;
 
@@ -124,6 +123,14 @@ impl Sealer {
         &self.parallelism
     }
 
+    /// Whether a new output for so much plaintext is better appended to than
+    /// zeroed and then written to.
+    pub(super) fn appends(&self, plaintext: usize) -> bool {
+        let share = Parallelism::share(self.frame_length);
+        let shares = plaintext.div_ceil(self.frame_length).div_ceil(share);
+        self.frames.are_appended() && !self.parallelism.splits(shares)
+    }
+
     #[cfg(test)]
     pub(super) fn skip_to(&mut self, sequence_number: u32) {
         self.next = Some(sequence_number);
@@ -141,11 +148,12 @@ impl Sealer {
         if self.parallelism.splits(count.div_ceil(share)) || O::GROWS_FREELY {
             self.run(first, plaintext, out)
         } else {
-            plaintext
-                .chunks_exact(self.frame_length)
-                .zip(first..)
-                .try_for_each(|(content, number)| {
-                    self.frame(FrameKind::Regular, number, content, out)
+            let signing = &mut self.signing;
+            self.frames
+                .append_sealed(first, self.frame_length, plaintext, out, |bytes| {
+                    if let Some(signing) = signing {
+                        signing.hasher.update(bytes);
+                    }
                 })
         }
     }
@@ -153,7 +161,7 @@ impl Sealer {
     /// Seals the final frame, and signs.
     pub(super) fn last(mut self, plaintext: &[u8], out: &mut impl Output) -> Result<()> {
         let number = self.next.take().ok_or(Error::TooManyFrames)?;
-        self.frame(FrameKind::Final, number, plaintext, out)?;
+        self.final_frame(number, plaintext, out)?;
         self.footer(out)
     }
 
@@ -191,12 +199,7 @@ impl Sealer {
             } else {
                 (FrameKind::Regular, frame_length)
             };
-            let head = FrameHead {
-                kind,
-                sequence_number: number,
-                iv: frame_iv(number),
-                length: content as u64,
-            };
+            let head = FrameHead::new(kind, number, content);
             let (head_bytes, used) = head.encode();
             let from = index * frame_length;
             let at = header.len() + index * wire_length;
@@ -261,28 +264,22 @@ impl Sealer {
             .parallelism
             .in_order(jobs, count.div_ceil(share), seal, hash);
         if done.is_break() {
-            // See `frame`.
+            // See `final_frame`.
             out.retreat(start);
             return Err(Error::InvalidFrameLength);
         }
         Ok(())
     }
 
-    /// Seals one frame; `plaintext` is not longer than the frame length, and
-    /// the number was not used before.
-    fn frame<O: Output>(
+    /// `plaintext` is not longer than the frame length, and the number was not
+    /// used before.
+    fn final_frame<O: Output>(
         &mut self,
-        kind: FrameKind,
         sequence_number: u32,
         plaintext: &[u8],
         out: &mut O,
     ) -> Result<()> {
-        let head = FrameHead {
-            kind,
-            sequence_number,
-            iv: frame_iv(sequence_number),
-            length: plaintext.len() as u64,
-        };
+        let head = FrameHead::new(FrameKind::Final, sequence_number, plaintext.len());
         let (head_bytes, used) = head.encode();
         let start = out.length();
         out.put(&head_bytes[..used])?;

@@ -75,6 +75,12 @@ pub(crate) trait AeadKey: Send + Sync {
     /// wipes it.
     fn open(&self, iv: &Iv, aad: &[u8], data: &mut [u8], tag: &Tag) -> Result<(), NotAuthentic>;
 
+    /// Whether the cipher itself goes from one buffer to another, so that no
+    /// copy is made first.
+    fn is_direct(&self) -> bool {
+        false
+    }
+
     /// Encrypts into `out`, which has the plaintext's length; another length is
     /// an error. After an error `out` may hold anything, plaintext too: the
     /// caller wipes it. The caller answers for the IV being fresh.

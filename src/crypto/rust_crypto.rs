@@ -5,7 +5,6 @@ use std::sync::Arc;
 use aes_gcm::aead::AeadInOut;
 use aes_gcm::aead::array::Array;
 use aes_gcm::aead::consts::U12;
-use aes_gcm::aead::inout::InOutBuf;
 use aes_gcm::aes::{Aes128Enc, Aes192Enc, Aes256Enc};
 use aes_gcm::{AesGcm, KeyInit};
 use hkdf::HkdfExtract;
@@ -56,31 +55,6 @@ impl<T: AeadInOut<NonceSize = U12, TagSize = aes_gcm::aead::consts::U16> + Send 
 
     fn open(&self, iv: &Iv, aad: &[u8], data: &mut [u8], tag: &Tag) -> Result<(), NotAuthentic> {
         self.decrypt_inout_detached(&Array(*iv), aad, data.into(), &Array(*tag))
-            .map_err(|_| NotAuthentic)
-    }
-
-    fn seal_to(
-        &self,
-        iv: &Iv,
-        aad: &[u8],
-        plaintext: &[u8],
-        out: &mut [u8],
-    ) -> Result<Tag, InvalidKey> {
-        let data = InOutBuf::new(plaintext, out).map_err(|_| InvalidKey)?;
-        let tag = self.encrypt_inout_detached(&Array(*iv), aad, data);
-        Ok(tag.map_err(|_| InvalidKey)?.0)
-    }
-
-    fn open_to(
-        &self,
-        iv: &Iv,
-        aad: &[u8],
-        ciphertext: &[u8],
-        tag: &Tag,
-        out: &mut [u8],
-    ) -> Result<(), NotAuthentic> {
-        let data = InOutBuf::new(ciphertext, out).map_err(|_| NotAuthentic)?;
-        self.decrypt_inout_detached(&Array(*iv), aad, data, &Array(*tag))
             .map_err(|_| NotAuthentic)
     }
 }

@@ -70,6 +70,16 @@ impl FrameHead {
     /// Bytes of an un-framed body beside its content.
     pub(crate) const UNFRAMED_OVERHEAD: usize = IV_LENGTH + 8 + TAG_LENGTH;
 
+    /// Of a frame that is written.
+    pub(crate) fn new(kind: FrameKind, sequence_number: u32, length: usize) -> Self {
+        FrameHead {
+            kind,
+            sequence_number,
+            iv: frame_iv(sequence_number),
+            length: length as u64,
+        }
+    }
+
     /// Writes a frame's head (un-framed bodies are not written), and returns
     /// its bytes: a buffer and how much of it is used.
     pub(crate) fn encode(&self) -> ([u8; 24], usize) {
@@ -257,10 +267,16 @@ impl<'a> RegularFrame<'a> {
         iv: &Iv,
     ) -> Option<(&'a mut [u8], &'a mut Tag)> {
         let (at, rest) = bytes.split_first_chunk_mut()?;
-        *at = number.to_be_bytes();
-        let (at, rest) = rest.split_first_chunk_mut()?;
-        *at = *iv;
+        *at = Self::head(number, iv);
         rest.split_last_chunk_mut()
+    }
+
+    /// What stands before the content.
+    pub(crate) fn head(number: u32, iv: &Iv) -> [u8; 4 + IV_LENGTH] {
+        let mut head = [0; 4 + IV_LENGTH];
+        head[..4].copy_from_slice(&number.to_be_bytes());
+        head[4..].copy_from_slice(iv);
+        head
     }
 }
 
