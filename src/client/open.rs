@@ -358,21 +358,29 @@ impl Opener {
         frame_length: usize,
         out: &mut O,
     ) -> Result<usize> {
-        let (frames, first) = (&self.frames, self.expected);
-        let wire_length = Frames::wire_length(frame_length);
-        let share = Parallelism::share(frame_length);
-        if !O::GROWS_FREELY && !self.parallelism.splits(count.div_ceil(share)) {
-            let input = &input[..count * wire_length];
+        let shares = count.div_ceil(Parallelism::share(frame_length));
+        let input = &input[..count * Frames::wire_length(frame_length)];
+        if !O::GROWS_FREELY && !self.parallelism.splits(shares) {
             return Ok(self.append_run(input, frame_length, out));
         }
         let start = out.length();
-        let jobs = input[..count * wire_length]
+        let opened = self.fill_run(input, frame_length, out.grow(count * frame_length)?);
+        // What was opened after a frame that is wrong goes with it.
+        out.retreat(start + opened * frame_length);
+        Ok(opened * Frames::wire_length(frame_length))
+    }
+
+    /// Opens whole regular frames into a buffer, and says how many. Not generic:
+    /// it is compiled once for all outputs.
+    fn fill_run(&mut self, input: &[u8], frame_length: usize, out: &mut [u8]) -> usize {
+        let (frames, first) = (&self.frames, self.expected);
+        let wire_length = Frames::wire_length(frame_length);
+        let share = Parallelism::share(frame_length);
+        let jobs = input
             .chunks(share * wire_length)
-            .zip(
-                out.grow(count * frame_length)?
-                    .chunks_mut(share * frame_length),
-            )
+            .zip(out.chunks_mut(share * frame_length))
             .zip((first..).step_by(share));
+        let shares = input.len().div_ceil(share * wire_length);
         let open = |((input, out), first): ((_, &mut [u8]), u32)| {
             let input: &[u8] = input;
             let opened = frames.open_run(first, frame_length, input, out);
@@ -390,14 +398,10 @@ impl Opener {
                 false => ControlFlow::Break(()),
             }
         };
-        let _ = self
-            .parallelism
-            .in_order(jobs, count.div_ceil(share), open, release);
-        // What was opened after a frame that is wrong goes with it.
-        out.retreat(start + opened * frame_length);
+        let _ = self.parallelism.in_order(jobs, shares, open, release);
         // There were numbers for them all.
         self.expected += opened as u32;
-        Ok(opened * wire_length)
+        opened
     }
 
     /// Opens whole regular frames at the end of the output, a share at a time

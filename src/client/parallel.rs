@@ -1,7 +1,6 @@
 //! One message on several threads: its frames are independent of each other,
 //! but for the order in which they are released.
 
-use std::collections::BTreeMap;
 use std::fmt;
 use std::ops::ControlFlow;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -156,23 +155,24 @@ impl Parallelism {
         let mut lead = || {
             // Whatever happens here, nobody begins another job.
             let _stop = StopWhenDropped(&queue.is_stopped);
-            let mut early = BTreeMap::new();
+            // Finished, and not their turn yet.
+            let mut early: Vec<(usize, R)> = Vec::new();
             let mut taken = 0;
             loop {
                 early.extend(finished.try_iter());
-                while let Some(result) = early.remove(&taken) {
+                while let Some(at) = early.iter().position(|(number, _)| *number == taken) {
                     taken += 1;
-                    take(result)?;
+                    take(early.swap_remove(at).1)?;
                 }
                 if let Some((number, job)) = queue.next() {
-                    early.insert(number, work(job));
+                    early.push((number, work(job)));
                 } else if taken == queue.handed_out() {
                     return ControlFlow::Continue(());
-                } else if !early.contains_key(&taken) {
-                    // It is with a helper, whose end of the channel lives as
-                    // long as he works.
+                } else {
+                    // The next is with a helper, whose end of the channel lives
+                    // as long as he works.
                     match finished.recv() {
-                        Ok((number, result)) => drop(early.insert(number, result)),
+                        Ok(result) => early.push(result),
                         Err(mpsc::RecvError) => return ControlFlow::Continue(()),
                     }
                 }

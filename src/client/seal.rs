@@ -231,19 +231,27 @@ impl Sealer {
         Ok(first)
     }
 
-    /// Seals frames from one buffer into the other.
+    /// Seals frames from one buffer into the output.
     fn run(&mut self, first: u32, plaintext: &[u8], out: &mut impl Output) -> Result<()> {
+        let count = plaintext.len() / self.frame_length;
+        let start = out.length();
+        let place = out.grow(count * Frames::wire_length(self.frame_length))?;
+        self.seal_run(first, plaintext, place).map_err(|_| {
+            // See `final_frame`.
+            out.retreat(start);
+            Error::InvalidFrameLength
+        })
+    }
+
+    /// Not generic: it is compiled once for all outputs.
+    fn seal_run(&mut self, first: u32, plaintext: &[u8], out: &mut [u8]) -> Result<(), InvalidKey> {
         let (frames, frame_length) = (&self.frames, self.frame_length);
         let wire_length = Frames::wire_length(frame_length);
         let share = Parallelism::share(frame_length);
         let count = plaintext.len() / frame_length;
-        let start = out.length();
         let jobs = plaintext
             .chunks(share * frame_length)
-            .zip(
-                out.grow(count * wire_length)?
-                    .chunks_mut(share * wire_length),
-            )
+            .zip(out.chunks_mut(share * wire_length))
             .zip((first..).step_by(share));
         let seal = |((plaintext, out), first): ((&[u8], _), u32)| {
             let out: &mut [u8] = out;
@@ -263,12 +271,10 @@ impl Sealer {
         let done = self
             .parallelism
             .in_order(jobs, count.div_ceil(share), seal, hash);
-        if done.is_break() {
-            // See `final_frame`.
-            out.retreat(start);
-            return Err(Error::InvalidFrameLength);
+        match done {
+            ControlFlow::Continue(()) => Ok(()),
+            ControlFlow::Break(()) => Err(InvalidKey),
         }
-        Ok(())
     }
 
     /// `plaintext` is not longer than the frame length, and the number was not
