@@ -215,10 +215,10 @@ impl<'a> Subject<'a> {
             What::ReadAt => {
                 let length = length.min(LONGEST_BUFFER);
                 let found = [
-                    self.into_buffer(from, length, |out| {
+                    self.buffered(from, length, |out| {
                         seek.read_at(from, out).map_err(Failure::of)
                     }),
-                    self.into_buffer(from, length, |out| once(range.read_at(from, out))),
+                    self.buffered(from, length, |out| once(range.read_at(from, out))),
                 ];
                 self.check_reads(from, length, &found, sources);
                 return;
@@ -313,20 +313,20 @@ impl<'a> Subject<'a> {
         sources: &[Source; 2],
     ) {
         let at = self.position;
-        let found = self.into_buffer(at, length, |out| seek.read(out).map_err(Failure::of));
+        let found = self.buffered(at, length, |out| seek.read(out).map_err(Failure::of));
         // How much comes at once is the reader's to say, but for nothing.
         self.is_in_step = false;
         let wanted = match &found {
             Ok(bytes) if !bytes.is_empty() => bytes.len() as u64,
             _ => length.min(1),
         };
-        let other = self.into_buffer(at, wanted, |out| once(range.read_at(at, out)));
+        let other = self.buffered(at, wanted, |out| once(range.read_at(at, out)));
         self.position += found.as_ref().map_or(0, |bytes| bytes.len() as u64);
         self.check_reads(at, wanted, &[found, other], sources);
     }
 
     /// Reads into a buffer, in which nothing else may be left.
-    fn into_buffer(
+    fn buffered(
         &self,
         offset: u64,
         length: u64,

@@ -148,3 +148,41 @@ fn frame(
 fn longest_signature(curve: Curve) -> usize {
     2 + 2 * (2 + curve.point_length())
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::model::{Way, opened};
+    use crate::vectors::cases;
+
+    /// As in the model of whole messages, the vectors come first.
+    #[test]
+    fn the_places_of_the_vectors() {
+        let mut good = 0;
+        for case in cases() {
+            let Ok(opened) = opened(&case.message, &case.caller, Way::RangesUnverified) else {
+                assert_eq!(case.plaintext, None, "{}", case.id);
+                continue;
+            };
+            let length = case.message.len() as u64;
+            let places = Places::find(&opened, &case.message, length);
+            let Some(plaintext) = case.plaintext else {
+                continue;
+            };
+            assert_eq!(
+                places.read(0, u64::MAX),
+                Some(plaintext.clone()),
+                "{}",
+                case.id
+            );
+            assert!(places.ends.iter().eq([&(plaintext.len() as u64)]));
+            assert!(!places.is_ambiguous());
+            // Cut off, what is left is there, and no end is.
+            let cut = length - 1;
+            let places = Places::find(&opened, &case.message, cut);
+            assert!(places.ends.is_empty());
+            good += 1;
+        }
+        assert!(good > 30, "{good}");
+    }
+}
