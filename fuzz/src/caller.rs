@@ -52,6 +52,15 @@ impl Caller {
     }
 
     pub fn client_of(&self, provider: impl KeyProvider + 'static) -> Client {
+        self.build(provider).blocking()
+    }
+
+    /// The same client, async.
+    pub fn async_client(&self) -> waxseal::Client {
+        self.build(self.keys.provider())
+    }
+
+    fn build(&self, provider: impl KeyProvider + 'static) -> waxseal::Client {
         let policy = if self.requires_commitment {
             CommitmentPolicy::RequireEncryptRequireDecrypt
         } else {
@@ -67,7 +76,6 @@ impl Caller {
             .max_buffered(self.max_buffered)
             .build()
             .expect("settings that are right")
-            .blocking()
     }
 
     pub fn context(&self) -> EncryptionContext {
@@ -226,6 +234,7 @@ pub fn kind(error: &Error) -> Kind {
         Error::SuiteForbidden { .. } => Kind::Forbidden,
         Error::UnsignedRefused { .. } => Kind::UnsignedRefused,
         Error::SignedStreamRefused { .. } => Kind::SignedStreamRefused,
+        Error::SignedRangeRefused { .. } => Kind::SignedRangeRefused,
         Error::RequiredContextKeyInMessage { key } => Kind::RequiredInMessage(key.clone()),
         Error::RequiredContextKeyMissing { key } => Kind::RequiredMissing(key.clone()),
         Error::ContextMismatch { key } => Kind::Mismatch(key.clone()),

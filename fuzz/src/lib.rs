@@ -8,6 +8,8 @@
 //! - [`caller`]: a reader's settings and keys, for the model and for the
 //!   library alike.
 //! - [`tape`]: how a fuzzer's bytes are such a description, both ways.
+//! - [`places`]: what the model says of random access; [`source`]: what a
+//!   message is read from; [`steps`]: how it is read.
 //! - [`sealed`] and [`postcard`]: the same for the formats of the embedded KMS.
 //! - [`world`], [`lying`] and [`subject`]: a small store of it, what somebody
 //!   does to it, and everything that can be done with it.
@@ -23,6 +25,7 @@ pub mod caller;
 pub mod craft;
 pub mod lying;
 pub mod model;
+pub mod places;
 pub mod policy;
 pub mod postcard;
 pub mod primitives;
@@ -30,7 +33,9 @@ pub mod random;
 pub mod recipe;
 pub mod sealed;
 pub mod seeds;
+pub mod source;
 pub mod splice;
+pub mod steps;
 pub mod subject;
 pub mod tape;
 pub mod trail;

@@ -22,6 +22,7 @@ pub enum Kind {
     Forbidden,
     UnsignedRefused,
     SignedStreamRefused,
+    SignedRangeRefused,
     RequiredInMessage(String),
     RequiredMissing(String),
     Mismatch(String),
@@ -75,15 +76,15 @@ impl Header {
 }
 
 /// Bytes, and how far they have been read.
-struct Cursor<'a> {
-    bytes: &'a [u8],
-    at: usize,
+pub(crate) struct Cursor<'a> {
+    pub(crate) bytes: &'a [u8],
+    pub(crate) at: usize,
     /// Fields must end before this byte.
-    limit: usize,
+    pub(crate) limit: usize,
 }
 
 impl<'a> Cursor<'a> {
-    fn take(&mut self, length: usize) -> Result<&'a [u8], Kind> {
+    pub(crate) fn take(&mut self, length: usize) -> Result<&'a [u8], Kind> {
         let end = self.at + length;
         if end > self.limit {
             return Err(Kind::HeaderTooLong);
@@ -100,7 +101,7 @@ impl<'a> Cursor<'a> {
             .fold(0, |number, byte| number << 8 | u64::from(*byte)))
     }
 
-    fn prefixed(&mut self) -> Result<&'a [u8], Kind> {
+    pub(crate) fn prefixed(&mut self) -> Result<&'a [u8], Kind> {
         let length = self.number(2)?;
         self.take(length as usize)
     }
@@ -266,6 +267,10 @@ pub enum Way {
     Stream,
     /// A signed message's frames, but for the last, come out before that.
     StreamUnverified,
+    /// Parts of it: no signed message is.
+    Ranges,
+    /// The same, and nobody looks at a signature.
+    RangesUnverified,
 }
 
 /// A message that was read as far as it goes.
@@ -332,13 +337,22 @@ pub fn read(input: &[u8], caller: &Caller, way: Way, known: Option<&KnownSignatu
 
 type IsVerified<'a> = &'a dyn Fn(Curve, &[u8], &[u8], &[u8]) -> bool;
 
-fn read_into(
-    input: &[u8],
-    caller: &Caller,
-    way: Way,
-    is_verified: IsVerified<'_>,
-    reading: &mut Reading,
-) -> Result<End, Kind> {
+/// A message whose header is authentic.
+#[derive(Debug)]
+pub struct Opened {
+    pub header: Header,
+    /// What it stores and what it only binds.
+    pub context: BTreeMap<String, String>,
+    /// The encrypted data key that was used.
+    pub index: usize,
+    /// Of the frames.
+    pub key: Vec<u8>,
+    /// Who must have signed it.
+    pub signing: Option<(Curve, Vec<u8>)>,
+}
+
+/// Reads the header at the start of the input, and verifies it.
+pub fn opened(input: &[u8], caller: &Caller, way: Way) -> Result<Opened, Kind> {
     let header = header(input, caller.max_edks, caller.max_header_length)?;
     let suite = header.suite;
     if caller.requires_commitment && !suite.commits() {
@@ -349,6 +363,9 @@ fn read_into(
     }
     if caller.refuse_signed_streams && suite.curve.is_some() && way != Way::Whole {
         return Err(Kind::SignedStreamRefused);
+    }
+    if suite.curve.is_some() && way == Way::Ranges {
+        return Err(Kind::SignedRangeRefused);
     }
     let stored = header.context();
     let (context, bound_only) = compare(&stored, caller)?;
@@ -368,7 +385,29 @@ fn read_into(
     }
     let aad = [&input[..header.body_length], &bound].concat();
     open(&key, &header.iv, &aad, &header.tag).ok_or(Kind::HeaderTag)?;
+    Ok(Opened {
+        header,
+        context,
+        index,
+        key,
+        signing,
+    })
+}
 
+fn read_into(
+    input: &[u8],
+    caller: &Caller,
+    way: Way,
+    is_verified: IsVerified<'_>,
+    reading: &mut Reading,
+) -> Result<End, Kind> {
+    let Opened {
+        header,
+        context,
+        index,
+        key,
+        signing,
+    } = opened(input, caller, way)?;
     let holds_all = signing.is_some() && way == Way::Stream;
     let mut held = 0;
     let mut cursor = Cursor {
@@ -459,7 +498,7 @@ pub struct Frame {
 }
 
 impl Frame {
-    fn read(cursor: &mut Cursor<'_>, header: &Header) -> Result<Self, Kind> {
+    pub(crate) fn read(cursor: &mut Cursor<'_>, header: &Header) -> Result<Self, Kind> {
         let Some(frame_length) = header.frame_length else {
             let iv = cursor.take(12)?.try_into().expect("12 bytes");
             let length = cursor.number(8)?;

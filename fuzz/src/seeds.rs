@@ -9,6 +9,7 @@ use crate::vectors::{cases, recipe};
 mod audit;
 mod kms;
 mod policy;
+mod ranges;
 mod requests;
 
 /// Longer messages are left out: an input in the corpus sets how long all may
@@ -18,10 +19,11 @@ const LONGEST: usize = 3000;
 /// The numbers that edits have, one recipe after the other.
 const NUMBERS: [u32; 8] = [1, 0, 2, 0xffff_ffff, 5, 300, 3, 20];
 
-pub const TARGETS: [&str; 11] = [
+pub const TARGETS: [&str; 12] = [
     "header",
     "message",
     "stream",
+    "ranges",
     "roundtrip",
     "kms_blob",
     "kms_store",
@@ -63,6 +65,7 @@ pub fn of_target(target: &str) -> Option<Vec<Vec<u8>>> {
                 })
                 .collect()
         }
+        "ranges" => ranges::all(messages().collect()),
         "roundtrip" => settings(),
         "kms_blob" => kms::blobs(),
         "kms_store" => kms::stores(),

@@ -187,6 +187,42 @@ fn bound_context() {
     });
 }
 
+/// A signature leaves open by a few frames which is the final one. That it is
+/// longer than may be held is said, and not what the bytes of the signature
+/// would be as a frame.
+#[test]
+fn a_final_frame_of_a_signed_message_longer_than_may_be_held() {
+    let suite = AlgorithmSuite::Aes256GcmHkdfSha512CommitKeyEcdsaP384;
+    let writer = builder(suite, raw("key", 7))
+        .frame_length(16)
+        .build()
+        .unwrap();
+    let message = ready(writer.encrypt(&plaintext(20 * 16 + 9), &context())).unwrap();
+    for limit in [8, 9] {
+        let reader = builder(suite, raw("key", 7))
+            .max_buffered(limit)
+            .build()
+            .unwrap()
+            .blocking();
+        let source = cursor(&message);
+        let mut reader = reader.seek_reader_unverified(source, &context()).unwrap();
+        match reader.verified_length() {
+            Ok(length) => assert_eq!((limit, length), (9, 20 * 16 + 9)),
+            Err(error) => {
+                let error = inner(error);
+                let is_right = matches!(
+                    error,
+                    Error::BufferLimit {
+                        needed: 9,
+                        limit: 8
+                    }
+                );
+                assert!(is_right, "{error:?}");
+            }
+        }
+    }
+}
+
 #[test]
 fn frames_longer_than_may_be_held() {
     let writer = builder(V2, raw("key", 7))

@@ -5,7 +5,7 @@ pub(super) fn all() -> Vec<Vec<u8>> {
     let key = r#""KeyId":"01234567-89ab-4def-8123-456789abcdef""#;
     let blob = r#""YWJj""#;
     [
-        ("CreateKey", format!(r#"{{"Description":"d","KeySpec":"SYMMETRIC_DEFAULT","Origin":"EXTERNAL","Tags":[{{"TagKey":"k","TagValue":"v"}}],"MultiRegion":false,"Policy":"{{}}"}}"#)),
+        ("CreateKey", r#"{"Description":"d","KeySpec":"SYMMETRIC_DEFAULT","Origin":"EXTERNAL","Tags":[{"TagKey":"k","TagValue":"v"}],"MultiRegion":false,"Policy":"{}"}"#.to_owned()),
         ("DescribeKey", format!(r#"{{{key},"GrantTokens":["t"]}}"#)),
         ("Encrypt", format!(r#"{{{key},"Plaintext":{blob},"EncryptionContext":{{"a":"b"}},"DryRun":true}}"#)),
         ("Decrypt", format!(r#"{{"CiphertextBlob":{blob},"Recipient":{{"AttestationDocument":{blob}}}}}"#)),

@@ -392,8 +392,11 @@ impl Message {
                 .and_then(|before| bytes.get(before..));
             match self.open_one(window, index, bytes.unwrap_or_default()) {
                 Ok(opened) if opened.is_last => return Ok(()),
-                // It says the most: all else of that frame was right.
-                _ if matches!(error, Error::FrameAuthentication { .. }) => {}
+                // These say the most: the frame's number was right.
+                _ if matches!(
+                    error,
+                    Error::FrameAuthentication { .. } | Error::BufferLimit { .. }
+                ) => {}
                 Ok(_) => error = Error::Truncated,
                 Err(other) => error = other,
             }
