@@ -6,7 +6,8 @@ use waxseal::CryptoBackend;
 /// The option that names the back end.
 #[derive(clap::Args)]
 pub(crate) struct BackendOption {
-    /// What encrypts and decrypts messages [default: the fastest here]
+    /// What encrypts and decrypts messages, and data keys under raw-aes keys
+    /// [default: the fastest here]
     ///
     /// All give the same messages. These are compiled in and suit this
     /// machine's processor.

@@ -10,7 +10,7 @@ use crate::backend::BackendOption;
 use crate::batch::{Batch, caching};
 use crate::context::ContextOptions;
 use crate::failure::{Action, Failure, say};
-use crate::files::{Contents, Input, Output};
+use crate::files::{Contents, Input, Output, is_standard};
 use crate::keys::KeyOptions;
 use crate::policy::PolicyOption;
 use crate::range::ByteRange;
@@ -61,8 +61,12 @@ pub(crate) struct Args {
     /// message's length. INPUT must be a file, not a pipe. Where the plaintext
     /// ends before B, what there is of it is written, as `head` and `tail` do;
     /// that it ends there is verified. If it ends before A, that is an error.
-    /// A signed message needs --allow-unverified, as the signature is over all
-    /// of it.
+    /// -o must say where to (- is standard output), unless INPUT is standard
+    /// input. One thread does it, whatever --threads says.
+    ///
+    /// The signature of a signed message is over all of it, and is never
+    /// verified for a range: such a message needs --allow-unverified, when
+    /// writing a file too.
     #[arg(long, value_name = "A..B")]
     range: Option<ByteRange>,
 
@@ -71,7 +75,11 @@ pub(crate) struct Args {
     ///
     /// A signed message is otherwise held back, up to --max-buffered, until its
     /// end has been seen. With this, trust what came out only once the exit
-    /// code is 0. Not needed for a file: that one appears only at the end.
+    /// code is 0. Not needed for the whole message in a file: that one appears
+    /// only at the end.
+    ///
+    /// With --range it is needed for a file too, and the exit code 0 says
+    /// nothing about the signature: that is not verified at all.
     #[arg(long)]
     allow_unverified: bool,
 
@@ -98,9 +106,17 @@ pub(crate) fn run(args: &Args) -> Result<(), Failure> {
     };
     let context = args.context.parse(action)?;
     let out = args.out.as_deref();
+    // A part does not take the place of the whole.
+    if args.range.is_some() && out.is_none() && !args.inputs.iter().all(|input| is_standard(input))
+    {
+        return Err(Failure::usage(
+            "--range needs -o OUT, for what it writes is not all of the plaintext; \
+             - is standard output",
+        ));
+    }
     Batch::plan(&args.inputs, out, Contents::Plaintext, &keys)?.run(
         &keys,
-        || client(args, action, keys.load()?),
+        || client(args, action, keys.load(&args.backend.backend())?),
         |client, input, output| {
             let name = input.name().to_owned();
             let opened_by = decrypt(args, action, client, &context, input, output)?;

@@ -2,10 +2,10 @@
 //! stores: what was encrypted under it still opens.
 
 use std::env;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use waxseal::KeyProvider;
+use waxseal::{CryptoBackend, KeyProvider};
 
 use crate::failure::{Failure, say};
 use crate::keys::load_raw_aes;
@@ -29,8 +29,8 @@ pub(crate) fn find() -> Option<PathBuf> {
 }
 
 /// Loads it, to decrypt.
-pub(crate) fn load(file: &std::path::Path) -> Result<Arc<dyn KeyProvider>, Failure> {
-    load_raw_aes(NAMESPACE, NAME, file)
+pub(crate) fn load(file: &Path, backend: &CryptoBackend) -> Result<Arc<dyn KeyProvider>, Failure> {
+    load_raw_aes(NAMESPACE, NAME, file, backend)
 }
 
 /// Tells whoever still names one that nothing is encrypted under it any more.

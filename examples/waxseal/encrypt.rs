@@ -82,7 +82,7 @@ pub(crate) fn run(args: &Args) -> Result<(), Failure> {
     let out = args.out.as_deref();
     Batch::plan(&args.inputs, out, Contents::Message, &keys)?.run(
         &keys,
-        || client(args, suite, keys.load_or_make()?),
+        || client(args, suite, keys.load_or_make(&args.backend.backend())?),
         |client, input, output| encrypt(client, &context, input, output),
     )
 }

@@ -5,7 +5,7 @@ use std::str::FromStr;
 use std::sync::Arc;
 
 use waxseal::blocking::wait;
-use waxseal::{InvalidRawAesKey, KeyProvider, MultiProvider, RawAesProvider};
+use waxseal::{CryptoBackend, InvalidRawAesKey, KeyProvider, MultiProvider, RawAesProvider};
 
 use crate::aws_kms;
 use crate::default_key;
@@ -141,7 +141,11 @@ impl Keys<'_> {
 
     /// Loads them to encrypt: the first generates, the others wrap too. Makes
     /// the default key, and its store, where they are asked for and not there.
-    pub(crate) fn load_or_make(&self) -> Result<Arc<dyn KeyProvider>, Failure> {
+    /// The back end is for keys in files.
+    pub(crate) fn load_or_make(
+        &self,
+        backend: &CryptoBackend,
+    ) -> Result<Arc<dyn KeyProvider>, Failure> {
         match &self.chosen {
             Chosen::Default { place, .. } => {
                 default_key::warn_if_named();
@@ -154,20 +158,21 @@ impl Keys<'_> {
                     namespace,
                     name,
                     file,
-                } => load_raw_aes(namespace, name, file),
+                } => load_raw_aes(namespace, name, file, backend),
             })),
         }
     }
 
-    /// Loads them to decrypt: the first that fits.
-    pub(crate) fn load(&self) -> Result<Arc<dyn KeyProvider>, Failure> {
+    /// Loads them to decrypt: the first that fits. The back end is for keys in
+    /// files.
+    pub(crate) fn load(&self, backend: &CryptoBackend) -> Result<Arc<dyn KeyProvider>, Failure> {
         match &self.chosen {
             Chosen::Default { place, is_named } => {
                 let earlier = default_key::find().filter(|_| !is_named);
                 let Some(file) = earlier else {
                     return self.local_to_decrypt(place, None);
                 };
-                let earlier = default_key::load(&file);
+                let earlier = default_key::load(&file, backend);
                 if !self.stores.is_there(place)? {
                     return earlier;
                 }
@@ -180,7 +185,7 @@ impl Keys<'_> {
                     namespace,
                     name,
                     file,
-                } => load_raw_aes(namespace, name, file),
+                } => load_raw_aes(namespace, name, file, backend),
             })),
         }
     }
@@ -366,6 +371,7 @@ pub(crate) fn load_raw_aes(
     namespace: &str,
     name: &str,
     file: &Path,
+    backend: &CryptoBackend,
 ) -> Result<Arc<dyn KeyProvider>, Failure> {
     let key = read_key(file, LONGEST).map_err(|error| {
         Failure::io(
@@ -373,7 +379,7 @@ pub(crate) fn load_raw_aes(
             error,
         )
     })?;
-    match RawAesProvider::new(namespace, name, &key) {
+    match RawAesProvider::with_backend(namespace, name, &key, backend) {
         Ok(provider) => Ok(Arc::new(provider)),
         Err(InvalidRawAesKey::KeyLength(length)) => {
             let found = match length {

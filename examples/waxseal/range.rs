@@ -6,7 +6,7 @@ use std::str::FromStr;
 use waxseal::blocking::{Client, SeekReader};
 use waxseal::{DecryptionDetails, EncryptionContext, ReleaseMode};
 
-use crate::failure::{Action, Failure};
+use crate::failure::{Action, Failure, say};
 use crate::files::{Input, Output};
 
 /// Bytes of plaintext, as the command line names them.
@@ -85,6 +85,12 @@ impl ByteRange {
         output: &mut Output,
     ) -> Result<DecryptionDetails, Failure> {
         let details = reader.details().clone();
+        if details.suite.is_signed() {
+            say(
+                "warning: the signature is not verified, whatever the exit code: \
+                 it is over all of the message",
+            );
+        }
         let name = reader.get_ref().name().to_owned();
         let failed = |error| Failure::read(action, &name, error);
         reader.seek(SeekFrom::Start(self.start)).map_err(failed)?;
@@ -94,8 +100,12 @@ impl ByteRange {
             count: 0,
         };
         output.copy_from(&mut counted, failed)?;
+        // A range of nothing begins somewhere, too.
+        let begins = counted.count > 0
+            || self.start == 0
+            || (length == 0 && reader.read_at(self.start, &mut [0]).map_err(failed)? > 0);
         // Where nothing came, the end is known already.
-        if counted.count == 0 && length > 0 {
+        if !begins {
             let length = reader.verified_length().map_err(failed)?;
             if length < self.start {
                 return Err(Failure::usage(format!(

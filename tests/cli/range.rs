@@ -25,6 +25,8 @@ fn the_bytes_asked_for() {
         ("0..", &text[..]),
         ("..100000", &text[..]),
         ("500..500", &[]),
+        ("0..0", &[]),
+        ("100000..100000", &[]),
         // What there is.
         ("99990..200000", &text[99_990..]),
         ("100000..", &[]),
@@ -33,8 +35,10 @@ fn the_bytes_asked_for() {
         let args = ["decrypt", "m.waxseal", "-o", "-", "--range", range];
         assert!(tool.works(with_key(&args)) == expected, "{range}");
     }
-    tool.works(with_key(&["decrypt", "m.waxseal", "--range", "5..9"]));
-    assert_eq!(tool.read("m"), text[5..9]);
+    let part = ["decrypt", "m.waxseal", "-o", "part", "--range", "5..9"];
+    tool.works(with_key(&part));
+    assert_eq!(tool.read("part"), text[5..9]);
+    assert!(!tool.exists("m"));
     // A redirected file is one.
     let file = std::fs::File::open(tool.path("m.waxseal")).unwrap();
     let mut command = tool.command(with_key(&["decrypt", "--range", "7..9"]));
@@ -62,7 +66,7 @@ fn only_what_holds_them_is_read() {
     );
     tool.fails(read("40960.."), 1, &["m.waxseal", "ends early"]);
     tool.fails(
-        with_key(&["decrypt", "m.waxseal", "--range", "8000..9000"]),
+        with_key(&["decrypt", "m.waxseal", "-o", "m", "--range", "8000..9000"]),
         1,
         &["frame 3 is not authentic"],
     );
@@ -76,16 +80,52 @@ fn ranges_that_are_none() {
         "", "..", "5", "9..5", "-1..5", "+1..5", "1..=5", "a..b", "1...5",
     ] {
         let option = format!("--range={range}");
-        let run = tool.run(with_key(&["decrypt", "m.waxseal", &option]));
+        let run = tool.run(with_key(&["decrypt", "m.waxseal", "-o", "m", &option]));
         assert_eq!(run.code, Some(2), "{range}: {}", run.stderr);
         assert!(!tool.exists("m"));
     }
+    for behind in ["100001..", "9000000..9000000", "100001..100001"] {
+        for out in ["m", "-"] {
+            tool.fails(
+                with_key(&["decrypt", "m.waxseal", "-o", out, "--range", behind]),
+                2,
+                &["m.waxseal", "100000 bytes"],
+            );
+            assert!(!tool.exists("m"));
+        }
+    }
+}
+
+/// A part does not take the place of the whole.
+#[test]
+fn an_output_must_be_named() {
+    let tool = tool(&[]);
+    tool.write("m", "the whole");
     tool.fails(
-        with_key(&["decrypt", "m.waxseal", "--range", "100001.."]),
+        with_key(&["decrypt", "m.waxseal", "--range", "5..9"]),
         2,
-        &["m.waxseal", "100000 bytes"],
+        &["--range", "-o"],
     );
-    assert!(!tool.exists("m"));
+    assert_eq!(tool.read("m"), b"the whole");
+    let named = ["decrypt", "m.waxseal", "-o", "m", "--range", "5..9"];
+    tool.works(with_key(&named));
+    assert_eq!(tool.read("m"), sample(LENGTH)[5..9]);
+}
+
+#[test]
+fn threads_are_not_in_its_way() {
+    let tool = tool(&[]);
+    let args = [
+        "decrypt",
+        "m.waxseal",
+        "-o",
+        "-",
+        "--range",
+        "50000..",
+        "--threads",
+        "2",
+    ];
+    assert!(tool.works(with_key(&args)) == sample(LENGTH)[50_000..]);
 }
 
 #[test]
@@ -105,6 +145,44 @@ fn signed_messages_need_a_word() {
         1,
         &["cannot be verified", "--allow-unverified"],
     );
-    let args = [&args[..], &["--allow-unverified"]].concat();
-    assert_eq!(tool.works(with_key(&args)), sample(LENGTH)[50_000..50_010]);
+    let to_file = [
+        "decrypt",
+        "m.waxseal",
+        "-o",
+        "part",
+        "--range",
+        "50000..50010",
+    ];
+    tool.fails(with_key(&to_file), 1, &["--allow-unverified"]);
+    assert!(!tool.exists("part"));
+    let warning = "warning: the signature is not verified";
+    for args in [args, to_file] {
+        let args = [&args[..], &["--allow-unverified"]].concat();
+        let run = tool.run(with_key(&args));
+        assert!(run.stderr.contains(warning), "{}", run.stderr);
+        assert_eq!(run.code, Some(0));
+        let found = match args.contains(&"part") {
+            true => tool.read("part"),
+            false => run.stdout,
+        };
+        assert_eq!(found, sample(LENGTH)[50_000..50_010]);
+    }
+}
+
+/// An unsigned message has no signature to warn of.
+#[test]
+fn nothing_is_said_of_unsigned_messages() {
+    let tool = tool(&[]);
+    let args = [
+        "decrypt",
+        "m.waxseal",
+        "-o",
+        "-",
+        "--range",
+        "5..9",
+        "--allow-unverified",
+    ];
+    let run = tool.run(with_key(&args));
+    assert!(!run.stderr.contains("signature"), "{}", run.stderr);
+    assert_eq!(run.worked(), sample(LENGTH)[5..9]);
 }
