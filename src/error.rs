@@ -155,7 +155,8 @@ pub enum Error {
     },
     /// Caller: parts of a signed message are asked for. Its signature is over
     /// all of it, so that what comes out cannot be verified: read it whole, or
-    /// say that unverified data is acceptable
+    /// say that unverified data is acceptable, with a client that does not
+    /// [require signatures](crate::ClientBuilder::require_signed)
     /// ([`seek_reader_unverified`](crate::blocking::Client::seek_reader_unverified),
     /// [`range_reader_unverified`](crate::Client::range_reader_unverified)).
     #[error("parts of a signed message cannot be verified, and this is {suite}")]

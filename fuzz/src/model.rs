@@ -364,7 +364,9 @@ pub fn opened(input: &[u8], caller: &Caller, way: Way) -> Result<Opened, Kind> {
     if caller.refuse_signed_streams && suite.curve.is_some() && way != Way::Whole {
         return Err(Kind::SignedStreamRefused);
     }
-    if suite.curve.is_some() && way == Way::Ranges {
+    let is_refused =
+        way == Way::Ranges || (way == Way::RangesUnverified && caller.require_signed);
+    if suite.curve.is_some() && is_refused {
         return Err(Kind::SignedRangeRefused);
     }
     let stored = header.context();

@@ -289,7 +289,8 @@ impl Client {
     /// # Errors
     /// As [`seek_reader`](Self::seek_reader), but that signed messages are only
     /// refused by a client that
-    /// [refuses them in streams](ClientBuilder::refuse_signed_streams).
+    /// [refuses them in streams](ClientBuilder::refuse_signed_streams) or that
+    /// [relies on signatures](ClientBuilder::require_signed).
     pub fn seek_reader_unverified<R: Read + Seek>(
         &self,
         source: R,

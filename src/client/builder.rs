@@ -72,6 +72,13 @@ impl ClientBuilder {
     /// reader that relies on signatures turns it on: a message says by itself
     /// whether it is signed, so that without this an unsigned one by somebody
     /// who can merely decrypt passes too.
+    ///
+    /// Such a client reads no parts of messages, as that verifies no signature:
+    /// [`range_reader_unverified`](Client::range_reader_unverified) and
+    /// [`seek_reader_unverified`](crate::blocking::Client::seek_reader_unverified)
+    /// give [`Error::SignedRangeRefused`](crate::Error::SignedRangeRefused) too.
+    /// Unverified streams are accepted: they verify the signature at the end,
+    /// and end in an error if it is wrong.
     pub fn require_signed(mut self, require: bool) -> Self {
         self.settings.require_signed = require;
         self
@@ -143,13 +150,19 @@ impl ClientBuilder {
         self
     }
 
-    /// The primitives to use; the fastest that is compiled in by default.
+    /// The primitives for messages; the fastest that is compiled in and suits
+    /// the processor by default. Providers have their own, which this does not
+    /// reach: see
+    /// [`RawAesProvider::with_backend`](crate::RawAesProvider::with_backend),
+    /// and `LocalKmsBuilder::crypto` of the embedded KMS.
     pub fn backend(mut self, backend: CryptoBackend) -> Self {
         self.settings.backend = backend;
         self
     }
 
     /// How many threads work on one message; one, the caller's, by default.
+    /// Readers of parts ([`SeekReader`](crate::blocking::SeekReader),
+    /// [`RangeReader`](crate::RangeReader)) always work on the one that calls.
     pub fn parallelism(mut self, parallelism: Parallelism) -> Self {
         self.settings.parallelism = parallelism;
         self

@@ -462,12 +462,16 @@ impl fmt::Debug for Decrypted {
     }
 }
 
-/// What a message was, and what opened it; all of it authentic.
+/// What a message was, and what opened it; all of it authentic, by the header's
+/// tag.
 #[derive(Clone, Debug)]
 #[non_exhaustive]
 pub struct DecryptionDetails {
     /// The message's suite. A reader who relies on signatures checks here
-    /// that it is a signed one.
+    /// that it is a signed one, of a message that was decrypted to its end: a
+    /// reader of parts ([`SeekReader`](blocking::SeekReader), [`RangeReader`])
+    /// never verifies the signature, and an unverified stream does at its end.
+    /// [`require_signed`](ClientBuilder::require_signed) is the surer way.
     pub suite: AlgorithmSuite,
     /// The encryption context: what the message stores (a signed one also its
     /// public key) and what it only binds.

@@ -3,12 +3,13 @@
 use std::future::ready as at_once;
 use std::io::{self, Read, Seek, SeekFrom};
 use std::ops::Range;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use waxseal::{AlgorithmSuite, Error, RangeSource, SourceFuture};
 
 use crate::inner;
-use crate::support::{client, context, plaintext, ready};
+use crate::support::{builder, client, context, plaintext, raw, ready};
 
 const SUITE: AlgorithmSuite = AlgorithmSuite::Aes256GcmHkdfSha512CommitKey;
 
@@ -194,6 +195,61 @@ fn streams_that_boast() {
         reader.read_range(0..u64::MAX).unwrap_err();
         reader.seek(SeekFrom::End(0)).unwrap_err();
         reader.read_range(1 << 60..u64::MAX).unwrap_err();
+    }
+}
+
+/// A whole frame is announced, and nothing comes: what is asked for at once is
+/// short, whatever the frames' length.
+#[test]
+fn memory_grows_with_what_comes() {
+    struct Watching(Boasting, Arc<AtomicUsize>);
+
+    impl Read for Watching {
+        fn read(&mut self, out: &mut [u8]) -> io::Result<usize> {
+            self.1.fetch_max(out.len(), Ordering::Relaxed);
+            self.0.read(out)
+        }
+    }
+
+    impl Seek for Watching {
+        fn seek(&mut self, to: SeekFrom) -> io::Result<u64> {
+            self.0.seek(to)
+        }
+    }
+
+    let length = 64 << 20;
+    let client = builder(SUITE, raw("key", 7)).frame_length(length);
+    let client = client.build().unwrap();
+    let message = ready(client.encrypt(&plaintext(9000), &context())).unwrap();
+    let most = Arc::new(AtomicUsize::new(0));
+    let source = Boasting {
+        inner: io::Cursor::new(message),
+        length: 1 << 50,
+    };
+    let source = Watching(source, Arc::clone(&most));
+    let mut reader = client.blocking().seek_reader(source, &context()).unwrap();
+    for place in [0, 1 << 40] {
+        let error = reader.read_at(place, &mut [0; 1]).unwrap_err();
+        assert!(matches!(inner(error), Error::Truncated));
+    }
+    let most = most.load(Ordering::Relaxed);
+    assert!(most <= 1 << 20, "{most}");
+}
+
+/// Frames longer than what is read at once.
+#[test]
+fn frames_of_mebibytes() {
+    let client = builder(SUITE, raw("key", 7)).frame_length(2_500_000);
+    let client = client.build().unwrap();
+    let text = plaintext(6_000_000);
+    let message = ready(client.encrypt(&text, &context())).unwrap();
+    let mut reader = client
+        .blocking()
+        .seek_reader(io::Cursor::new(message), &context())
+        .unwrap();
+    for range in [2_499_990..2_500_010, 4_000_000..4_000_001, 0..6_000_000] {
+        let found = reader.read_range(range.clone()).unwrap();
+        assert!(found == text[range.start as usize..range.end as usize]);
     }
 }
 

@@ -73,6 +73,27 @@ fn signed_messages_without_a_word() {
     }
 }
 
+/// Whoever relies on signatures reads no parts, in which none is verified.
+#[test]
+fn whoever_requires_signatures() {
+    for suite in AlgorithmSuite::ALL.into_iter().filter(|s| s.is_signed()) {
+        let client = builder(suite, raw("key", 7)).require_signed(true);
+        let client = client.build().unwrap();
+        let message = ready(client.encrypt(&plaintext(100), &context())).unwrap();
+        refused(
+            &client,
+            &context(),
+            &message,
+            |error| matches!(error, Error::SignedRangeRefused { suite: s } if *s == suite),
+        );
+        // A stream verifies it at the end.
+        let stream = crate::support::stream;
+        let mode = crate::support::Mode::Unverified;
+        let (_, outcome) = stream(&client, &context(), &message, usize::MAX, mode);
+        outcome.unwrap();
+    }
+}
+
 #[test]
 fn suites_outside_the_policy() {
     let old = AlgorithmSuite::Aes256GcmHkdfSha256;

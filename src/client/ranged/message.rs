@@ -43,6 +43,9 @@ pub(super) enum Step {
     Fetch(Fetch),
 }
 
+/// How often a read may fetch: for the end, and for its frames.
+pub(super) const FETCHES: usize = 2;
+
 /// What is to be fetched, and handed to [`Message::supply`].
 pub(super) struct Fetch {
     pub(super) range: Range<u64>,
@@ -203,6 +206,10 @@ impl Message {
         out: &mut [u8],
     ) -> Result<Option<usize>> {
         window.bytes.clear();
+        // As 0 bytes of plaintext it would be the end, which nobody has verified.
+        if bytes.is_empty() {
+            return Err(Error::Truncated);
+        }
         if !fetch.finds_end {
             let filled = self.open_frames(window, fetch.first, bytes, offset, out)?;
             return Ok(Some(filled));

@@ -47,6 +47,10 @@ impl Opening {
 
     /// Takes that; says whether the header is complete.
     pub(super) fn supply(&mut self, bytes: &[u8]) -> Result<bool> {
+        // Whoever asks again for what does not come would ask for ever.
+        if bytes.is_empty() {
+            return Err(Error::Truncated);
+        }
         self.bytes.extend_from_slice(bytes);
         match self.parser.advance(&self.bytes) {
             Ok(()) => Ok(true),
@@ -71,7 +75,8 @@ impl Opening {
             if settings.refuse_signed_streams {
                 return Err(Error::SignedStreamRefused { suite });
             }
-            if M::RELEASE == Release::AllWhenVerified {
+            // No signature is verified this way.
+            if M::RELEASE == Release::AllWhenVerified || settings.require_signed {
                 return Err(Error::SignedRangeRefused { suite });
             }
         }

@@ -14,7 +14,7 @@ use super::super::inspect::UnverifiedHeader;
 use super::super::output::Output;
 use super::super::stream::ReleaseMode;
 use super::super::{Authenticated, Client, DecryptionDetails, Unverified};
-use super::message::{Fetch, Message, Step, Window};
+use super::message::{FETCHES, Fetch, Message, Step, Window};
 use super::opening::Opening;
 use crate::context::EncryptionContext;
 use crate::error::Error;
@@ -116,7 +116,8 @@ impl Client {
     /// # Errors
     /// As [`range_reader`](Self::range_reader), but that signed messages are
     /// only refused by a client that
-    /// [refuses them in streams](crate::ClientBuilder::refuse_signed_streams).
+    /// [refuses them in streams](crate::ClientBuilder::refuse_signed_streams)
+    /// or that [relies on signatures](crate::ClientBuilder::require_signed).
     pub async fn range_reader_unverified<S: RangeSource>(
         &self,
         source: S,
@@ -135,7 +136,8 @@ impl Client {
 ///
 /// What is known of a message when, and what is read ahead and kept, is as with
 /// a [`SeekReader`](crate::blocking::SeekReader), but that at most 8 MiB are
-/// asked for at once. The length of the plaintext and that it is whole are not
+/// asked for at once: decryption is where the future is polled, on one thread.
+/// The length of the plaintext and that it is whole are not
 /// known before the final frame has been read: by a read that reaches it or by
 /// [`verified_length`](Self::verified_length).
 pub struct RangeReader<S, M = Authenticated> {
@@ -225,7 +227,7 @@ impl<S: RangeSource, M: ReleaseMode> RangeReader<S, M> {
         offset: u64,
         out: &mut [u8],
     ) -> io::Result<usize> {
-        loop {
+        for _ in 0..FETCHES {
             match self.message.read(window, offset, out, MOST)? {
                 Step::Read(length) => return Ok(length),
                 Step::Fetch(fetch) => {
@@ -235,6 +237,8 @@ impl<S: RangeSource, M: ReleaseMode> RangeReader<S, M> {
                 }
             }
         }
+        // By then the end was known, and frames were there.
+        Err(Error::Truncated.into())
     }
 
     async fn supply(

@@ -12,13 +12,14 @@ use super::super::inspect::UnverifiedHeader;
 use super::super::output::Output;
 use super::super::stream::ReleaseMode;
 use super::super::{Authenticated, Client, DecryptionDetails};
-use super::message::{Fetch, Message, Step, Window};
+use super::message::{FETCHES, Fetch, Message, Step, Window};
 use super::opening::Opening;
 use crate::context::EncryptionContext;
 use crate::crypto::CiphertextBuffer;
 use crate::error::Error;
 
-/// The most ciphertext that is read at once, in bytes; one frame at least.
+/// The most ciphertext that is worked on at once, in bytes, but for a longer
+/// frame; and the most that is asked of the source in one read.
 const MOST: u64 = 1 << 20;
 
 /// Reads a message's plaintext anywhere, and decrypts only the frames that are
@@ -70,6 +71,9 @@ const MOST: u64 = 1 << 20;
 /// dropped. An un-framed message is one frame: it is read, authenticated and
 /// kept whole at the first read. What must be kept, a frame or such a body, is
 /// bounded by [`max_buffered`](crate::ClientBuilder::max_buffered).
+///
+/// All of it is done on the thread that calls, whatever the client's
+/// [`parallelism`](crate::ClientBuilder::parallelism).
 ///
 /// After an error it may be read on, there or elsewhere: what is damaged in one
 /// place harms no other. The source must not change meanwhile; nothing that is
@@ -170,7 +174,7 @@ impl<R: Read + Seek, M: ReleaseMode> SeekReader<R, M> {
     }
 
     fn read_some(&mut self, offset: u64, out: &mut [u8]) -> io::Result<usize> {
-        loop {
+        for _ in 0..FETCHES {
             match self.message.read(&mut self.window, offset, out, MOST)? {
                 Step::Read(length) => return Ok(length),
                 Step::Fetch(fetch) => {
@@ -180,6 +184,8 @@ impl<R: Read + Seek, M: ReleaseMode> SeekReader<R, M> {
                 }
             }
         }
+        // By then the end was known, and frames were there.
+        Err(Error::Truncated.into())
     }
 
     fn supply(&mut self, fetch: &Fetch, offset: u64, out: &mut [u8]) -> io::Result<Option<usize>> {
@@ -251,7 +257,8 @@ impl<R: Read + Seek, M: ReleaseMode> Seek for SeekReader<R, M> {
     }
 }
 
-/// Reads a range of the message; all of it is there, or it ends early.
+/// Reads a range of the message; all of it is there, or it ends early. Memory is
+/// taken as bytes come: the source's length is only its word.
 fn fill(
     source: &mut (impl Read + Seek),
     base: u64,
@@ -260,15 +267,20 @@ fn fill(
 ) -> io::Result<()> {
     // A message's range is within the source, so that its place is too.
     source.seek(SeekFrom::Start(base.saturating_add(range.start)))?;
-    let length = usize::try_from(range.end - range.start)
+    let mut left = usize::try_from(range.end - range.start)
         .map_err(|_| io::Error::from(ErrorKind::OutOfMemory))?;
     input.clear();
-    source
-        .read_exact(input.grow(length))
-        .map_err(|error| match error.kind() {
-            ErrorKind::UnexpectedEof => Error::Truncated.into(),
-            _ => error,
-        })
+    while left > 0 {
+        let step = left.min(MOST as usize);
+        source
+            .read_exact(input.grow(step))
+            .map_err(|error| match error.kind() {
+                ErrorKind::UnexpectedEof => Error::Truncated.into(),
+                _ => error,
+            })?;
+        left -= step;
+    }
+    Ok(())
 }
 
 impl<R, M> fmt::Debug for SeekReader<R, M> {
