@@ -174,6 +174,10 @@ fn bytes_behind_the_end() {
                 let refused = ready(client.decrypt_into(&longer, &no_context(), &mut buffer));
                 assert!(matches!(refused, Err(Error::TrailingBytes)));
                 assert!(buffer.iter().all(|byte| *byte == 0));
+                let mut buffer = longer.clone();
+                let refused = ready(client.decrypt_in_place(&mut buffer, &no_context()));
+                assert!(matches!(refused, Err(Error::TrailingBytes)));
+                assert!(buffer.is_empty());
                 let (decrypted, rest) =
                     ready(client.decrypt_prefix(&longer, &no_context())).unwrap();
                 assert_eq!((&decrypted.plaintext[..], rest), (&b"text"[..], behind));

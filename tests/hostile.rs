@@ -85,6 +85,14 @@ impl Sample {
         outcome.expect_err(what)
     }
 
+    /// What is left is the message as it was, or nothing.
+    fn fails_in_place(&self, message: &[u8], what: &str) -> Error {
+        let mut buffer = message.to_vec();
+        let outcome = ready(self.client.decrypt_in_place(&mut buffer, &self.context));
+        assert!(buffer.is_empty() || buffer == message, "{what}");
+        outcome.expect_err(what)
+    }
+
     fn fails_streamed(&self, message: &[u8], at: usize, mode: Mode, size: usize, what: &str) {
         let (released, outcome) = stream(&self.client, &self.context, message, size, mode);
         assert!(outcome.is_err(), "{what}, {mode:?}, pieces of {size}");
@@ -145,6 +153,7 @@ impl Sample {
                         ready(self.client.decrypt(&message, &self.context)).is_err(),
                         "{what}"
                     );
+                    self.fails_in_place(&message, &what);
                     self.fails_in_adapters(&message, at, &what);
                 }
             }
@@ -159,6 +168,8 @@ impl Sample {
             assert!(matches!(error, Error::Truncated), "{what}: {error}");
             let decrypted = ready(self.client.decrypt(message, &self.context));
             assert!(matches!(decrypted, Err(Error::Truncated)), "{what}");
+            let error = self.fails_in_place(message, &what);
+            assert!(matches!(error, Error::Truncated), "{what}: {error}");
             let prefix = ready(self.client.decrypt_prefix(message, &self.context));
             assert!(matches!(prefix, Err(Error::Truncated)), "{what}");
             for (mode, size) in self.streams(end) {

@@ -86,6 +86,10 @@ fn refused(
     let error = ready(client.decrypt_into(message, context, &mut buffer)).unwrap_err();
     assert!(expected(&error), "{error:?}");
     assert!(buffer.iter().all(|byte| *byte == 0));
+    let mut buffer = message.to_vec();
+    let error = ready(client.decrypt_in_place(&mut buffer, context)).unwrap_err();
+    assert!(expected(&error), "{error:?}");
+    assert!(buffer.is_empty());
     let error = ready(client.decrypt(message, context)).unwrap_err();
     assert!(expected(&error), "{error:?}");
     let suite = waxseal::inspect(message).unwrap().suite();

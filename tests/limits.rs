@@ -7,8 +7,8 @@ use support::craft::Craft;
 use support::map::Map;
 use support::providers::{Answers, Fixed};
 use support::{
-    Mode, builder, client, context, plaintext, raw, ready, refuses_to_read, refuses_to_write,
-    stream,
+    MODES, Mode, builder, client, context, plaintext, raw, ready, refuses_to_read,
+    refuses_to_write, stream,
 };
 use waxseal::{
     AlgorithmSuite, Client, EncryptedDataKey, EncryptionContext, Error, MultiProvider, inspect,
@@ -193,6 +193,10 @@ fn more_plaintext_than_declared() {
     let mut buffer = [0; 1000];
     is_refused(prepared.encrypt_into(&plaintext(11), &mut buffer).map(drop));
     assert_eq!(buffer, [0; 1000]);
+    let prepared = ready(client.prepare(&context(), Some(10))).unwrap();
+    let mut buffer = plaintext(11);
+    is_refused(prepared.encrypt_in_place(&mut buffer));
+    assert!(buffer.is_empty());
     let mut encryptor = ready(client.encryptor(&context(), Some(10))).unwrap();
     let mut out = Vec::new();
     encryptor.update(&plaintext(10), &mut out).unwrap();
@@ -349,5 +353,66 @@ fn signed_messages_beyond_what_may_be_held_back() {
         }
         // One-shot calls hold the whole message anyway.
         assert!(ready(client(0).decrypt(&message, &no_context())).is_ok());
+    }
+}
+
+/// However much comes at once: it is refused at the first frame that there is
+/// no room for, and not at the message's end.
+#[test]
+fn no_more_is_held_back_than_may_be() {
+    for suite in AlgorithmSuite::ALL.into_iter().filter(|s| s.is_signed()) {
+        let client = builder(suite, Fixed)
+            .frame_length(16)
+            .max_buffered(100)
+            .build()
+            .unwrap();
+        let message = ready(client.encrypt(&plaintext(1000), &no_context())).unwrap();
+        let frames = Map::of(&message).frames;
+        // The seventh of 16 bytes is one too many.
+        for end in [frames[6].bytes.end, frames[30].bytes.end, message.len()] {
+            for size in [1, 333, usize::MAX] {
+                let mut decryptor = client.decryptor(&no_context());
+                let mut out = Vec::new();
+                let refused = message[..end]
+                    .chunks(size)
+                    .find_map(|piece| ready(decryptor.push(piece, &mut out)).err());
+                let is_right = matches!(
+                    refused,
+                    Some(Error::BufferLimit {
+                        needed: 112,
+                        limit: 100
+                    })
+                );
+                assert!(is_right, "{end}, {size}: {refused:?}");
+                assert!(out.is_empty());
+            }
+        }
+    }
+}
+
+/// Also where many whole ones come at once.
+#[test]
+fn frames_longer_than_may_be_held() {
+    for suite in AlgorithmSuite::ALL {
+        let client = builder(suite, Fixed)
+            .frame_length(16)
+            .max_buffered(15)
+            .build()
+            .unwrap();
+        let message = ready(client.encrypt(&plaintext(1000), &no_context())).unwrap();
+        for mode in MODES {
+            for size in [1, 333, usize::MAX] {
+                let (released, outcome) = stream(&client, &no_context(), &message, size, mode);
+                let is_right = matches!(
+                    outcome,
+                    Err(Error::BufferLimit {
+                        needed: 16,
+                        limit: 15
+                    })
+                );
+                assert!(is_right, "{mode:?}, {size}: {outcome:?}");
+                assert!(released.is_empty());
+            }
+        }
     }
 }

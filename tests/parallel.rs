@@ -192,6 +192,13 @@ fn nothing_from_a_wrong_frame_on() {
         let message = ready(alone.encrypt(&plaintext, &context())).unwrap();
         let other = ready(alone.encrypt(&plaintext, &context())).unwrap();
         let map = Map::of(&message);
+        for parallelism in parallelisms() {
+            let client = with(suite, FRAME as u32, parallelism);
+            let mut longer = [&message[..], &[0]].concat();
+            let error = ready(client.decrypt_in_place(&mut longer, &context())).unwrap_err();
+            assert!(matches!(error, Error::TrailingBytes), "{error}");
+            assert!(longer.is_empty());
+        }
         for number in [0, 31, 200, 510] {
             for (what, damaged) in damages(&message, &map, number, &other) {
                 let good = if what == "repeated" {

@@ -140,6 +140,72 @@ fn after_failure_in_one_shot() {
     }
 }
 
+/// Drops a buffer whose first bytes are the caller's to wipe; what is behind
+/// them, up to its capacity, is the library's.
+fn drop_beyond(mut buffer: Vec<u8>, length: usize) {
+    buffer[..length].fill(0);
+    drop(std::hint::black_box(buffer));
+}
+
+#[test]
+fn in_place() {
+    for sample in samples() {
+        let (client, suite) = (&sample.client, sample.suite);
+        for room in [0, 3000] {
+            let mut buffer = Vec::with_capacity(sample.message.len() + room);
+            buffer.extend_from_slice(&sample.message);
+            let ((), freed) = watch(|| {
+                ready(client.decrypt_in_place(&mut buffer, &no_context())).unwrap();
+                assert_eq!(buffer.len(), 1077);
+                drop_beyond(buffer, 1077);
+            });
+            sample
+                .secrets
+                .are_gone(&freed, &format!("decrypt_in_place, {suite}"));
+
+            // It moves, unless there is room.
+            let mut buffer = Vec::with_capacity(1077 + room);
+            buffer.extend(plaintext(1077));
+            let ((), freed) = watch(|| {
+                ready(client.encrypt_in_place(&mut buffer, &no_context())).unwrap();
+                drop(std::hint::black_box(buffer));
+            });
+            sample
+                .secrets
+                .are_gone(&freed, &format!("encrypt_in_place, {suite}"));
+        }
+    }
+}
+
+#[test]
+fn after_failure_in_place() {
+    for sample in samples() {
+        let client = &sample.client;
+        for (what, message) in sample.damaged() {
+            let what = format!("{what}, {}", sample.suite);
+            let mut buffer = message;
+            let ((), freed) = watch(|| {
+                ready(client.decrypt_in_place(&mut buffer, &no_context())).unwrap_err();
+                drop(std::hint::black_box(buffer));
+            });
+            sample.secrets.are_gone(&freed, &what);
+        }
+
+        let prepared = ready(client.prepare(&no_context(), Some(1076))).unwrap();
+        let mut buffer = plaintext(1077);
+        let ((), freed) = watch(|| {
+            let refused = prepared.encrypt_in_place(&mut buffer);
+            assert!(matches!(
+                refused,
+                Err(Error::PlaintextBoundExceeded { bound: 1076 })
+            ));
+            assert!(buffer.is_empty());
+            drop(std::hint::black_box(buffer));
+        });
+        sample.secrets.are_gone(&freed, "more than declared");
+    }
+}
+
 /// What was released stays with the caller; what was not is gone.
 #[test]
 fn after_failure_in_streams() {
