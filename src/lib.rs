@@ -24,6 +24,7 @@
 //! | encrypt and decrypt | [`Client`] (async), [`blocking::Client`] |
 //! | stream | [`blocking`] (`Read`, `Write`), `tokio_io` (feature `tokio`), [`Encryptor`] and [`Decryptor`] (no I/O) |
 //! | read parts of a message | [`blocking::Client::seek_reader`] (`Read`, `Seek`), [`Client::range_reader`] (any [`RangeSource`]) |
+//! | use several threads, or choose what does the cryptography | [`Parallelism`], [`CryptoBackend`] |
 //! | look at a message without a key | [`inspect`] |
 //! | choose a suite, a policy, limits | [`ClientBuilder`] |
 //! | ask the provider less often | [`DataKeyCache`], [`Caching`] |
@@ -72,10 +73,14 @@
 //! - `fips`: the same with AWS-LC's FIPS module, and every primitive of messages
 //!   from it; building it needs CMake and Go too. `CryptoBackend::aws_lc_rs` says
 //!   what that does not make of it.
+//! - `kms-policy`: key policies, grants, quotas and the audit trail of the
+//!   embedded KMS.
 //! - `metrics`, `tracing`: what a [`DataKeyCache`] does, through the crates of
 //!   these names.
 //! - `object-store`: a KMS store for several machines, and random access to
 //!   messages in object stores (`ObjectSource`), over the crate `object_store`.
+//! - `rayon`: one message on the threads of a pool that the application has
+//!   (`Parallelism::pool`).
 //! - `ring`: the fastest back end on CPUs without AVX-512; building it needs a C
 //!   compiler.
 //! - `tokio`: messages through `AsyncRead` and `AsyncWrite`, and data keys

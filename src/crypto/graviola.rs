@@ -87,9 +87,14 @@ impl AeadKey for GcmKey {
 /// NIST SP 800-38D's limits (5.2.1.1), which graviola leaves to its caller: a
 /// longer text would make the counter come round.
 fn check(aad: &[u8], data: &[u8]) -> Result<(), InvalidKey> {
+    check_lengths(aad.len() as u64, data.len() as u64)
+}
+
+/// Of additional data and text, in bytes.
+fn check_lengths(aad: u64, text: u64) -> Result<(), InvalidKey> {
     const LONGEST_TEXT: u64 = (1 << 36) - 32;
     const LONGEST_AAD: u64 = (1 << 61) - 1;
-    if data.len() as u64 > LONGEST_TEXT || aad.len() as u64 > LONGEST_AAD {
+    if text > LONGEST_TEXT || aad > LONGEST_AAD {
         return Err(InvalidKey);
     }
     Ok(())
@@ -106,5 +111,28 @@ impl Drop for CleanRegisters {
     fn drop(&mut self) {
         static NO_SECRET: LazyLock<AesGcm> = LazyLock::new(|| AesGcm::new(&[0; 16]));
         NO_SECRET.encrypt(&[0; 12], &[], &mut [], &mut [0; TAG_LENGTH]);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// 2^39 - 256 bits of text, and 2^64 - 1 bits of additional data.
+    #[test]
+    fn the_standards_limits() {
+        let (aad, text) = (((1 << 61) - 1), (1 << 36) - 32);
+        for fits in [(0, 0), (0, text), (aad, 0), (aad, text)] {
+            assert!(check_lengths(fits.0, fits.1).is_ok(), "{fits:?}");
+        }
+        for longer in [
+            (0, text + 1),
+            (aad + 1, 0),
+            (0, u64::MAX),
+            (u64::MAX, 0),
+            (u64::MAX, u64::MAX),
+        ] {
+            assert!(check_lengths(longer.0, longer.1).is_err(), "{longer:?}");
+        }
     }
 }

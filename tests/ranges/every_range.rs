@@ -5,7 +5,7 @@ use std::io::{Cursor, Read, Seek, SeekFrom};
 use proptest::collection::vec;
 use proptest::prelude::*;
 use proptest::sample::select;
-use waxseal::{AlgorithmSuite, Client, inspect};
+use waxseal::{AlgorithmSuite, Client, CryptoBackend, inspect};
 
 use crate::sources::{cursor, remote};
 use crate::support::craft::Craft;
@@ -196,6 +196,27 @@ proptest! {
         let mut reader = client.blocking().seek_reader(cursor(&rest), &context()).unwrap();
         let found = reader.read_range(start as u64..end as u64).unwrap();
         prop_assert_eq!(found, &plaintext(length)[start..end]);
+    }
+}
+
+proptest! {
+    #![proptest_config(cases(30))]
+
+    /// What one back end writes each reads.
+    #[test]
+    fn by_each_back_end(
+        suite in select(AlgorithmSuite::ALL.to_vec()),
+        (frame_length, length) in lengths(),
+        start in 0.0..1.1_f64,
+        end in 0.0..1.1_f64,
+    ) {
+        let (_, message) = written(suite, frame_length, length);
+        let place = |share: f64| (share * length as f64) as u64;
+        let ranges = [(place(start.min(end)), place(start.max(end))), (0, u64::MAX)];
+        for backend in CryptoBackend::available() {
+            let client = builder(suite, raw("key", 7)).backend(backend).build().unwrap();
+            equal(&client, true, &message, &plaintext(length), &ranges);
+        }
     }
 }
 

@@ -3,7 +3,9 @@
 
 use std::time::Duration;
 
-use waxseal::{AlgorithmSuite, Caching, Client, DataKeyCache, EncryptionContext, Error};
+use waxseal::{
+    AlgorithmSuite, Caching, Client, CryptoBackend, DataKeyCache, EncryptionContext, Error,
+};
 
 use crate::inner;
 use crate::sources::{cursor, remote};
@@ -376,6 +378,62 @@ fn each_whole_frame_of_what_was_cut_off() {
                     text[at as usize..][..1]
                 );
                 reader.verified_length().unwrap_err();
+            }
+        }
+    }
+}
+
+/// With each back end nothing of a frame that is not authentic is in the
+/// caller's buffer, wherever its frames are opened.
+#[test]
+fn nothing_of_a_wrong_frame_stays() {
+    const FRAME: usize = 64;
+    let suite = AlgorithmSuite::Aes256GcmHkdfSha512CommitKey;
+    for backend in CryptoBackend::available() {
+        let client = builder(suite, raw("key", 7))
+            .frame_length(FRAME as u32)
+            .backend(backend.clone())
+            .build()
+            .unwrap();
+        let good = ready(client.encrypt(&[0xab; 10 * FRAME], &context())).unwrap();
+        let frames = Map::of(&good).frames;
+        for number in [0, 3, 9] {
+            for at in [
+                frames[number].content.start,
+                frames[number].content.end - 1,
+                frames[number].bytes.end - 1,
+            ] {
+                let mut message = good.clone();
+                message[at] ^= 1;
+                let blocking = client.blocking();
+                let mut seeking = blocking.seek_reader(cursor(&message), &context()).unwrap();
+                let ranged = ready(client.range_reader(remote(&message), &context())).unwrap();
+                let wrong = number * FRAME..(number + 1) * FRAME;
+                for start in [0, wrong.start] {
+                    let mut outs = [[0xee; 10 * FRAME]; 2];
+                    let [out, other] = &mut outs;
+                    let errors = [
+                        seeking
+                            .read_at(start as u64, &mut out[start..])
+                            .unwrap_err(),
+                        ready(ranged.read_at(start as u64, &mut other[start..])).unwrap_err(),
+                    ];
+                    for error in errors {
+                        let error = inner(error);
+                        assert!(
+                            matches!(error, Error::FrameAuthentication { sequence_number }
+                                if sequence_number as usize == number + 1),
+                            "{}: {error}",
+                            backend.name()
+                        );
+                    }
+                    for out in outs {
+                        let authentic = &out[start..wrong.start];
+                        assert!(authentic.iter().all(|byte| *byte == 0xab));
+                        let rest = &out[wrong.start..];
+                        assert!(rest.iter().all(|byte| [0, 0xee].contains(byte)));
+                    }
+                }
             }
         }
     }
