@@ -105,6 +105,25 @@ fn answers_of_wrong_lengths() {
     }
 }
 
+/// Also one that ends with a frame: what is there would open.
+#[test]
+fn answers_without_all_frames() {
+    let short = lying(
+        |length| length,
+        |count, mut bytes| {
+            if count == 1 {
+                bytes.truncate(2 * (4096 + 32));
+            }
+            Ok(bytes)
+        },
+    );
+    let reader = ready(client(SUITE).range_reader(short, &context())).unwrap();
+    let error = ready(reader.read(0..20_000)).unwrap_err();
+    assert!(matches!(inner(error), Error::Truncated));
+    let found = ready(reader.read(0..20_000)).unwrap();
+    assert_eq!(found, plaintext(50_000)[..20_000]);
+}
+
 #[test]
 fn answers_that_change() {
     let changing = lying(
