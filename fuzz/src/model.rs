@@ -364,8 +364,7 @@ pub fn opened(input: &[u8], caller: &Caller, way: Way) -> Result<Opened, Kind> {
     if caller.refuse_signed_streams && suite.curve.is_some() && way != Way::Whole {
         return Err(Kind::SignedStreamRefused);
     }
-    let is_refused =
-        way == Way::Ranges || (way == Way::RangesUnverified && caller.require_signed);
+    let is_refused = way == Way::Ranges || (way == Way::RangesUnverified && caller.require_signed);
     if suite.curve.is_some() && is_refused {
         return Err(Kind::SignedRangeRefused);
     }
