@@ -106,9 +106,8 @@ impl Opener {
         let ContentType::Framed { frame_length } = self.content_type else {
             return true;
         };
-        let share = Parallelism::share(frame_length as usize);
-        let shares = extent.regular_frames.div_ceil(share);
-        self.frames.are_appended() && !self.parallelism.splits(shares)
+        let (frames, frame_length) = (extent.regular_frames, frame_length as usize);
+        self.frames.are_appended() && !self.parallelism.splits(frames, frame_length)
     }
 
     /// What the frames that are there hold: never more than the bytes are.
@@ -358,9 +357,8 @@ impl Opener {
         frame_length: usize,
         out: &mut O,
     ) -> Result<usize> {
-        let shares = count.div_ceil(Parallelism::share(frame_length));
         let input = &input[..count * Frames::wire_length(frame_length)];
-        if !O::GROWS_FREELY && !self.parallelism.splits(shares) {
+        if !O::GROWS_FREELY && !self.parallelism.splits(count, frame_length) {
             return Ok(self.append_run(input, frame_length, out));
         }
         let start = out.length();
@@ -380,7 +378,9 @@ impl Opener {
             .chunks(share * wire_length)
             .zip(out.chunks_mut(share * frame_length))
             .zip((first..).step_by(share));
-        let shares = input.len().div_ceil(share * wire_length);
+        let shares = self
+            .parallelism
+            .shares(input.len() / wire_length, frame_length);
         let open = |((input, out), first): ((_, &mut [u8]), u32)| {
             let input: &[u8] = input;
             let opened = frames.open_run(first, frame_length, input, out);

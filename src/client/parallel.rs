@@ -6,6 +6,8 @@ use std::ops::ControlFlow;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Mutex, OnceLock, PoisonError, mpsc};
 
+use super::pieces::CHUNK;
+
 /// How many threads work on one message; set by
 /// [`ClientBuilder::parallelism`](super::ClientBuilder::parallelism). By
 /// default one, the caller's.
@@ -15,9 +17,13 @@ use std::sync::{Mutex, OnceLock, PoisonError, mpsc};
 /// error nothing from that frame on. The calling thread works too, and when
 /// the call ends all the work has ended.
 ///
-/// It pays from about half a MiB on: less is done by the calling thread alone.
-/// Give streams pieces of several MiB; the readers and writers gather such
-/// pieces by themselves. Of a signed message the calling thread hashes while
+/// It pays from about half a MiB on: less is done by the calling thread alone,
+/// and so is a message of one frame. Give streams pieces of several MiB; the
+/// readers and writers gather such pieces by themselves: 1 MiB or two frames for
+/// each thread, 8 MiB at most, and never more than
+/// [`max_buffered`](super::ClientBuilder::max_buffered). So they use threads for
+/// frames of up to 2 MiB. What is read or written
+/// [in parts](super::ranged) is read on the calling thread. Of a signed message the calling thread hashes while
 /// the others encrypt or decrypt, so that two threads are all that it can use.
 ///
 /// ```
@@ -82,8 +88,14 @@ impl Parallelism {
 
     /// The threads of this pool, beside the calling one. They are there
     /// already, which saves their start, and bounds what a process uses for
-    /// all its messages together. Jobs of the pool that take long keep a
-    /// message waiting.
+    /// all its messages together.
+    ///
+    /// A call waits until the pool has come to what it was given, so that jobs
+    /// of the pool that take long keep a message waiting. **No job of the pool
+    /// may wait for a thread that encrypts or decrypts on this pool** (such as
+    /// one that it sends plaintext to, through a channel that can be full):
+    /// where all the pool's threads do, nothing goes on. Calls from within the
+    /// pool are safe.
     #[cfg(feature = "rayon")]
     #[cfg_attr(docsrs, doc(cfg(feature = "rayon")))]
     pub fn pool(pool: std::sync::Arc<rayon_core::ThreadPool>) -> Self {
@@ -100,13 +112,16 @@ impl Parallelism {
         }
     }
 
-    /// How much a stream's adapters take at a time, in bytes of plaintext;
-    /// `None` for what comes.
-    pub(super) fn piece(&self) -> Option<usize> {
-        match self.helpers() {
-            0 => None,
-            helpers => Some(PIECE.saturating_mul(helpers + 1).min(LARGEST_PIECE)),
-        }
+    /// How much a stream's adapters take at a time, in bytes of plaintext, of a
+    /// message with frames of this length; `None` for what comes.
+    pub(super) fn piece(&self, frame_length: usize, most: usize) -> Option<usize> {
+        let threads = match self.helpers() {
+            0 => return None,
+            helpers => helpers + 1,
+        };
+        let frames = frame_length.saturating_mul(2);
+        let piece = frames.max(PIECE).saturating_mul(threads);
+        Some(piece.min(LARGEST_PIECE).min(most.max(CHUNK)))
     }
 
     /// How many frames of this length are a thread's share.
@@ -114,22 +129,34 @@ impl Parallelism {
         (SHARE / frame_length.max(1)).max(1)
     }
 
-    /// Whether so many jobs are shared with other threads.
-    pub(super) fn splits(&self, jobs: usize) -> bool {
-        jobs >= 4 && self.helpers() > 0
+    /// How many shares, each for a thread, so many frames make; 1 where sharing
+    /// them does not pay.
+    pub(super) fn shares(&self, frames: usize, frame_length: usize) -> usize {
+        let pays = frames.saturating_mul(frame_length) >= 4 * SHARE;
+        match self.helpers() {
+            0 => 1,
+            _ if pays => frames.div_ceil(Self::share(frame_length)),
+            _ => 1,
+        }
     }
 
-    /// Does the jobs, and gives their results to `take` in the jobs' order, on
-    /// this thread. When `take` breaks off, no further job is begun, and those
+    /// Whether so many frames are shared with other threads.
+    pub(super) fn splits(&self, frames: usize, frame_length: usize) -> bool {
+        self.shares(frames, frame_length) > 1
+    }
+
+    /// Does the jobs, in so many [shares](Self::shares), and gives their results
+    /// to `take` in the jobs' order, on this thread. When `take` breaks off, no further job is begun, and those
     /// under way are waited for.
     ///
     /// This thread prefers taking to working, and works where there is nothing
-    /// to take: it can do all of it alone, so that helpers who come late, or
-    /// not at all, hold nothing up.
+    /// to take: it can do all of it alone, so that helpers who come late find
+    /// nothing to do. They are waited for all the same, a pool's too, since they
+    /// borrow what this call was given.
     pub(super) fn in_order<J, R, B>(
         &self,
         jobs: impl Iterator<Item = J> + Send,
-        count: usize,
+        shares: usize,
         work: impl Fn(J) -> R + Sync,
         mut take: impl FnMut(R) -> ControlFlow<B>,
     ) -> ControlFlow<B>
@@ -137,7 +164,7 @@ impl Parallelism {
         J: Send,
         R: Send,
     {
-        if !self.splits(count) {
+        if shares <= 1 {
             for job in jobs {
                 take(work(job))?;
             }
@@ -178,7 +205,7 @@ impl Parallelism {
                 }
             }
         };
-        let helpers = self.helpers().min(count - 1);
+        let helpers = self.helpers().min(shares - 1);
         match &self.0 {
             Workers::None => lead(),
             Workers::Threads(_) => std::thread::scope(|scope| {
@@ -260,5 +287,60 @@ impl fmt::Debug for Parallelism {
                 write!(f, "Parallelism::pool({})", pool.current_num_threads())
             }
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::atomic::AtomicUsize;
+    use std::time::Duration;
+
+    use super::*;
+
+    const MIB: usize = 1 << 20;
+
+    #[test]
+    fn long_frames_are_shared_too() {
+        let two = Parallelism::threads(2);
+        for frame_length in [4096, 64 << 10, 512 << 10, MIB, 2 * MIB] {
+            let piece = two.piece(frame_length, usize::MAX).unwrap();
+            assert!(piece <= LARGEST_PIECE);
+            // One may wait for its rest, one for what follows it.
+            let frames = piece / frame_length - 2;
+            assert!(two.splits(frames, frame_length), "{frame_length}");
+        }
+        assert!(two.splits(2, 16 * MIB));
+        assert!(!two.splits(1, 16 * MIB));
+        assert!(!two.splits(127, 4096));
+        assert!(two.splits(128, 4096));
+        assert!(!Parallelism::none().splits(1 << 20, 4096));
+        assert_eq!(Parallelism::none().piece(4096, usize::MAX), None);
+    }
+
+    #[test]
+    fn a_piece_is_no_longer_than_may_be_buffered() {
+        let two = Parallelism::threads(2);
+        assert_eq!(two.piece(4096, MIB), Some(MIB));
+        assert_eq!(two.piece(4096, 1), Some(CHUNK));
+        let many = Parallelism(Workers::Threads(usize::MAX));
+        assert!(many.piece(usize::MAX, usize::MAX) <= Some(LARGEST_PIECE));
+    }
+
+    #[test]
+    fn no_job_is_begun_after_it_was_broken_off() {
+        let begun = AtomicUsize::new(0);
+        let work = |_| {
+            begun.fetch_add(1, Ordering::Relaxed);
+            std::thread::sleep(Duration::from_millis(1));
+        };
+        let two = Parallelism::threads(2);
+        let broken = two.in_order(0..2000, 2000, work, |()| ControlFlow::Break(()));
+        assert!(broken.is_break());
+        assert!(begun.load(Ordering::Relaxed) < 2000);
+    }
+
+    #[test]
+    fn no_more_threads_than_processors() {
+        assert!(Parallelism::threads(1000).helpers() < processors().max(2));
     }
 }

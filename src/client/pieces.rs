@@ -1,6 +1,8 @@
 //! How the readers and writers cut what goes through them: as it comes, or
 //! gathered into pieces that are long enough for several threads.
 
+use std::io;
+
 use crate::crypto::ReusedBuffer;
 
 /// How much the readers and writers take at a time, in bytes.
@@ -19,6 +21,11 @@ impl<const IS_SECRET: bool> Gathered<IS_SECRET> {
             piece,
             bytes: ReusedBuffer::default(),
         }
+    }
+
+    /// Has pieces of another length from now on.
+    pub(super) fn set_piece(&mut self, piece: Option<usize>) {
+        self.piece = piece;
     }
 
     /// Takes of the input; says how much, and gives a piece when there is one.
@@ -54,6 +61,9 @@ pub(super) struct Intake<const IS_SECRET: bool> {
     filled: usize,
     /// Whether a piece is waited for, or what comes is worked on.
     is_piece: bool,
+    /// How the source ended, or failed, while there was something to work on:
+    /// that comes first, and the source is not asked again before.
+    end: Option<io::Result<()>>,
 }
 
 impl<const IS_SECRET: bool> Intake<IS_SECRET> {
@@ -64,6 +74,7 @@ impl<const IS_SECRET: bool> Intake<IS_SECRET> {
             bytes,
             filled: 0,
             is_piece: piece.is_some(),
+            end: None,
         }
     }
 
@@ -72,10 +83,29 @@ impl<const IS_SECRET: bool> Intake<IS_SECRET> {
         &mut self.bytes.as_mut_slice()[self.filled..]
     }
 
-    /// So many bytes came; says whether there is enough to work on.
-    pub(super) fn advance(&mut self, length: usize) -> bool {
-        self.filled = self.filled.saturating_add(length).min(self.bytes.len());
-        !self.is_piece || length == 0 || self.filled == self.bytes.len()
+    /// How the source ended before, if that has not been said yet.
+    pub(super) fn take_end(&mut self) -> Option<io::Result<()>> {
+        self.end.take()
+    }
+
+    /// So many bytes came, or an error; gives what is to be said where there
+    /// is enough to work on, or the source is at its end: nothing is
+    /// [filled](Self::filled) then.
+    pub(super) fn advance(&mut self, read: io::Result<usize>) -> Option<io::Result<()>> {
+        let end = match read {
+            Ok(0) => Ok(()),
+            Ok(length) => {
+                self.filled = self.filled.saturating_add(length).min(self.bytes.len());
+                let is_enough = !self.is_piece || self.filled == self.bytes.len();
+                return is_enough.then_some(Ok(()));
+            }
+            Err(error) => Err(error),
+        };
+        if self.filled == 0 {
+            return Some(end);
+        }
+        self.end = Some(end);
+        Some(Ok(()))
     }
 
     /// What came.
@@ -111,14 +141,27 @@ mod tests {
     fn takes_in_pieces() {
         let mut intake = Intake::<true>::new(Some(4));
         intake.free()[..3].copy_from_slice(b"abc");
-        assert!(!intake.advance(3));
+        assert!(intake.advance(Ok(3)).is_none());
         assert_eq!(intake.free().len(), 1);
-        assert!(intake.advance(1));
+        assert!(matches!(intake.advance(Ok(1)), Some(Ok(()))));
         assert_eq!(intake.filled(), b"abc\0");
         intake.clear();
-        // The source's end.
-        assert!(intake.advance(0));
+        // The source's end, or an error.
+        assert!(matches!(intake.advance(Ok(0)), Some(Ok(()))));
         assert!(intake.filled().is_empty());
-        assert!(Intake::<false>::new(None).advance(1));
+        let failed = || Err(io::Error::other("broken"));
+        assert!(matches!(intake.advance(failed()), Some(Err(_))));
+        assert!(intake.take_end().is_none());
+        // The same after something came.
+        for (end, is_error) in [(Ok(0), false), (failed(), true)] {
+            assert!(intake.advance(Ok(1)).is_none());
+            assert!(matches!(intake.advance(end), Some(Ok(()))));
+            assert_eq!(intake.filled().len(), 1);
+            intake.clear();
+            assert_eq!(intake.take_end().unwrap().is_err(), is_error);
+            assert!(intake.take_end().is_none());
+        }
+        let mut as_it_comes = Intake::<false>::new(None);
+        assert!(matches!(as_it_comes.advance(Ok(1)), Some(Ok(()))));
     }
 }

@@ -126,9 +126,8 @@ impl Sealer {
     /// Whether a new output for so much plaintext is better appended to than
     /// zeroed and then written to.
     pub(super) fn appends(&self, plaintext: usize) -> bool {
-        let share = Parallelism::share(self.frame_length);
-        let shares = plaintext.div_ceil(self.frame_length).div_ceil(share);
-        self.frames.are_appended() && !self.parallelism.splits(shares)
+        let frames = plaintext / self.frame_length;
+        self.frames.are_appended() && !self.parallelism.splits(frames, self.frame_length)
     }
 
     #[cfg(test)]
@@ -144,8 +143,7 @@ impl Sealer {
             return Ok(());
         }
         let first = self.take_numbers(count)?;
-        let share = Parallelism::share(self.frame_length);
-        if self.parallelism.splits(count.div_ceil(share)) || O::GROWS_FREELY {
+        if self.parallelism.splits(count, self.frame_length) || O::GROWS_FREELY {
             self.run(first, plaintext, out)
         } else {
             let signing = &mut self.signing;
@@ -248,7 +246,9 @@ impl Sealer {
         let (frames, frame_length) = (&self.frames, self.frame_length);
         let wire_length = Frames::wire_length(frame_length);
         let share = Parallelism::share(frame_length);
-        let count = plaintext.len() / frame_length;
+        let shares = self
+            .parallelism
+            .shares(plaintext.len() / frame_length, frame_length);
         let jobs = plaintext
             .chunks(share * frame_length)
             .zip(out.chunks_mut(share * wire_length))
@@ -268,10 +268,7 @@ impl Sealer {
             }
             Err(InvalidKey) => ControlFlow::Break(()),
         };
-        let done = self
-            .parallelism
-            .in_order(jobs, count.div_ceil(share), seal, hash);
-        match done {
+        match self.parallelism.in_order(jobs, shares, seal, hash) {
             ControlFlow::Continue(()) => Ok(()),
             ControlFlow::Break(()) => Err(InvalidKey),
         }

@@ -5,7 +5,7 @@
 use std::fmt;
 use std::marker::PhantomData;
 
-use super::inspect::UnverifiedHeader;
+use super::inspect::{ContentLayout, UnverifiedHeader};
 use super::open::{Opener, Release};
 use super::output::Output;
 use super::seal::{Sealer, regular_length};
@@ -75,7 +75,10 @@ impl Encryptor {
             frame_length: prepared.frame_length as usize,
             max_buffered: prepared.max_buffered,
             plaintext_bound: prepared.plaintext_bound,
-            piece: prepared.sealer.parallelism().piece(),
+            piece: prepared
+                .sealer
+                .parallelism()
+                .piece(prepared.frame_length as usize, prepared.max_buffered),
             sealer: Some(prepared.sealer),
             header: prepared.header,
             pending: SecretBuffer::default(),
@@ -338,8 +341,16 @@ impl<M: ReleaseMode> Decryptor<M> {
     }
 
     /// How much the readers and writers give at a time; `None` for what comes.
+    /// The header says more about it.
     pub(super) fn piece(&self) -> Option<usize> {
-        self.client.inner.settings.parallelism.piece()
+        let settings = &self.client.inner.settings;
+        let frame_length = match self.header().map(UnverifiedHeader::layout) {
+            Some(ContentLayout::Framed { frame_length }) => frame_length as usize,
+            Some(ContentLayout::Unframed) | None => 0,
+        };
+        settings
+            .parallelism
+            .piece(frame_length, settings.max_buffered)
     }
 
     /// Whether the header has been read and is authentic.

@@ -193,6 +193,7 @@ impl<W: AsyncWrite + Unpin> EncryptWriter<W> {
         match std::mem::replace(&mut self.stage, WriteStage::Failed) {
             WriteStage::Open(mut encryptor) => {
                 encryptor.update_into(self.gathered.rest(), &mut self.out.bytes)?;
+                self.gathered.clear();
                 encryptor.finish_into(&mut self.out.bytes)?;
             }
             WriteStage::Ended => {}
@@ -359,18 +360,18 @@ fn poll_fill<const IS_SECRET: bool>(
     input: &mut Intake<IS_SECRET>,
     cx: &mut Context<'_>,
 ) -> Poll<io::Result<()>> {
+    if let Some(end) = input.take_end() {
+        return Poll::Ready(end);
+    }
     loop {
         let mut free = ReadBuf::new(input.free());
-        match Pin::new(&mut *source).poll_read(cx, &mut free) {
-            Poll::Ready(Ok(())) => {
-                let length = free.filled().len();
-                if input.advance(length) {
-                    return Poll::Ready(Ok(()));
-                }
-            }
-            Poll::Ready(Err(error)) => return Poll::Ready(Err(error)),
+        let read = match Pin::new(&mut *source).poll_read(cx, &mut free) {
+            Poll::Ready(read) => read.map(|()| free.filled().len()),
             Poll::Pending if input.filled().is_empty() => return Poll::Pending,
             Poll::Pending => return Poll::Ready(Ok(())),
+        };
+        if let Some(filled) = input.advance(read) {
+            return Poll::Ready(filled);
         }
     }
 }
@@ -394,7 +395,6 @@ pub struct DecryptReader<R, M = Authenticated> {
 
 impl<R: AsyncRead + Unpin, M: ReleaseMode> DecryptReader<R, M> {
     async fn open(mut source: R, decryptor: Decryptor<M>) -> io::Result<Self> {
-        let input = Intake::new(decryptor.piece());
         let mut queue = PlaintextQueue::new(decryptor);
         let mut first = vec![0; CHUNK];
         while !queue.is_open() {
@@ -403,6 +403,7 @@ impl<R: AsyncRead + Unpin, M: ReleaseMode> DecryptReader<R, M> {
                 length => queue.feed_header(&first[..length]).await?,
             }
         }
+        let input = Intake::new(queue.decryptor().piece());
         Ok(DecryptReader {
             source,
             queue,
@@ -549,7 +550,10 @@ impl<W: AsyncWrite + Unpin, M: ReleaseMode> DecryptWriter<W, M> {
                 written: 0,
             };
             self.stage = match asked.outcome {
-                Ok(()) => DecryptStage::Idle(asked.decryptor),
+                Ok(()) => {
+                    self.gathered.set_piece(asked.decryptor.piece());
+                    DecryptStage::Idle(asked.decryptor)
+                }
                 Err(error) => DecryptStage::Failed(Some(error)),
             };
         }

@@ -199,7 +199,6 @@ pub struct DecryptReader<R, M = Authenticated> {
 
 impl<R: Read, M: ReleaseMode> DecryptReader<R, M> {
     pub(super) fn open(mut source: R, decryptor: Decryptor<M>) -> io::Result<Self> {
-        let input = Intake::new(decryptor.piece());
         let mut queue = PlaintextQueue::new(decryptor);
         let mut first = vec![0; CHUNK];
         while !queue.is_open() {
@@ -208,6 +207,7 @@ impl<R: Read, M: ReleaseMode> DecryptReader<R, M> {
                 length => block_on(queue.feed_header(&first[..length]))?,
             }
         }
+        let input = Intake::new(queue.decryptor().piece());
         Ok(DecryptReader {
             source,
             queue,
@@ -289,6 +289,7 @@ impl<W: Write, M: ReleaseMode> DecryptWriter<W, M> {
         let mut decryptor = self.decryptor.take().ok_or(Error::StreamClosed)?;
         let pushed = block_on(decryptor.push_into(self.gathered.rest(), &mut self.out));
         self.gathered.clear();
+        self.gathered.set_piece(decryptor.piece());
         write_authentic(&mut self.sink, &mut self.out, pushed)?;
         self.decryptor = Some(decryptor);
         Ok(())
@@ -314,6 +315,7 @@ impl<W: Write, M: ReleaseMode> Write for DecryptWriter<W, M> {
         if let Some(piece) = piece {
             let pushed = block_on(decryptor.push_into(piece, &mut self.out));
             self.gathered.clear();
+            self.gathered.set_piece(decryptor.piece());
             write_authentic(&mut self.sink, &mut self.out, pushed)?;
         }
         self.decryptor = Some(decryptor);
@@ -339,10 +341,13 @@ fn fill<const IS_SECRET: bool>(
     source: &mut impl Read,
     input: &mut Intake<IS_SECRET>,
 ) -> io::Result<()> {
+    if let Some(end) = input.take_end() {
+        return end;
+    }
     loop {
-        let length = read_some(source, input.free())?;
-        if input.advance(length) {
-            return Ok(());
+        let read = read_some(source, input.free());
+        if let Some(filled) = input.advance(read) {
+            return filled;
         }
     }
 }
