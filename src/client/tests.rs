@@ -1,14 +1,10 @@
 //! Materials that no provider behind a client's own manager can lead to: a
 //! cache that several clients share could. And the last frames of all.
 
-use std::ops::ControlFlow;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
-use std::time::{Duration, Instant};
 
 use super::open::{Opener, Release};
 use super::output::{Buffer, Output};
-use super::parallel::Parallelism;
 use super::seal::Sealer;
 use super::settings::Settings;
 use crate::context::EncryptionContext;
@@ -207,34 +203,4 @@ fn no_room_for_a_tag() {
     let (sealer, _) = start(&settings(V2), V2, parts(V2)).unwrap();
     sealer.last(b"text", &mut buffer).unwrap();
     assert_eq!(buffer.length(), 44);
-}
-
-/// After a frame that is wrong no thread begins another one.
-#[test]
-fn no_job_is_begun_after_a_break() {
-    const JOBS: usize = 2000;
-    let (begun, is_broken) = (AtomicUsize::new(0), AtomicBool::new(false));
-    let leader = std::thread::current().id();
-    // Helpers do no more than one job before the break, and then take their
-    // time over each.
-    let work = |number: usize| {
-        begun.fetch_add(1, Ordering::Relaxed);
-        let started = Instant::now();
-        let is_helper = std::thread::current().id() != leader;
-        while is_helper && number > 0 && !is_broken.load(Ordering::Relaxed) {
-            assert!(started.elapsed() < Duration::from_secs(60));
-            std::thread::yield_now();
-        }
-        std::thread::sleep(Duration::from_millis(1));
-        number
-    };
-    let take = |number: usize| {
-        assert_eq!(number, 0);
-        is_broken.store(true, Ordering::Relaxed);
-        ControlFlow::Break(())
-    };
-    let broken = Parallelism::threads(2).in_order(0..JOBS, JOBS, work, take);
-    assert!(broken.is_break());
-    let begun = begun.into_inner();
-    assert!(begun < JOBS, "all {begun} jobs were done");
 }
