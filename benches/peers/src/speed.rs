@@ -72,6 +72,11 @@ fn contenders(options: &Options) -> Fallible<Vec<Box<dyn Contender>>> {
                 ..setup
             })?));
             contenders.push(Box::new(Waxseal::new(Setup { signed, ..setup })?));
+            contenders.push(Box::new(Waxseal::new(Setup {
+                signed,
+                threads,
+                ..setup
+            })?));
         }
     }
     contenders.push(Box::new(Signature::default()));
