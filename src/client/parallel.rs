@@ -23,7 +23,7 @@ use super::pieces::CHUNK;
 /// each thread, 8 MiB at most, and never more than
 /// [`max_buffered`](super::ClientBuilder::max_buffered). So they use threads for
 /// frames of up to 2 MiB. What is read or written
-/// [in parts](super::ranged) is read on the calling thread. Of a signed message the calling thread hashes while
+/// [in parts](super::Client::range_reader) is read on the calling thread. Of a signed message the calling thread hashes while
 /// the others encrypt or decrypt, so that two threads are all that it can use.
 ///
 /// ```
