@@ -263,9 +263,7 @@ impl Client {
         let (mut opener, body) = self.start_whole(message, &header, &obtained.materials)?;
         let mut buffer = Buffer::new(out);
         let extent = opener.extent(body);
-        let consumed = opener
-            .open_all(body, &extent, &mut buffer)
-            .inspect_err(|_| buffer.retreat(0))?;
+        let consumed = opener.open_all(body, &extent, &mut buffer)?;
         if consumed < body.len() {
             buffer.retreat(0);
             return Err(Error::TrailingBytes);
@@ -292,15 +290,11 @@ impl Client {
         let consumed;
         if opener.appends(&extent) {
             plaintext = Vec::with_capacity(extent.plaintext_length);
-            consumed = opener
-                .open_all(body, &extent, &mut plaintext)
-                .inspect_err(|_| plaintext.retreat(0))?;
+            consumed = opener.open_all(body, &extent, &mut plaintext)?;
         } else {
             plaintext = vec![0; extent.plaintext_length];
             let mut buffer = Buffer::new(&mut plaintext);
-            consumed = opener
-                .open_all(body, &extent, &mut buffer)
-                .inspect_err(|_| buffer.retreat(0))?;
+            consumed = opener.open_all(body, &extent, &mut buffer)?;
             let length = buffer.length();
             plaintext.truncate(length);
         }

@@ -166,8 +166,19 @@ impl Opener {
     }
 
     /// Takes a message's body and footer that are there whole; says how long
-    /// they are.
+    /// they are. After an error nothing of them is in the output.
     pub(super) fn open_all(
+        &mut self,
+        input: &[u8],
+        extent: &Extent,
+        out: &mut impl Output,
+    ) -> Result<usize> {
+        let start = out.length();
+        self.release_all(input, extent, out)
+            .inspect_err(|_| out.retreat(start))
+    }
+
+    fn release_all(
         &mut self,
         input: &[u8],
         extent: &Extent,
