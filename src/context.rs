@@ -2,8 +2,9 @@
 //!
 //! Specification: framework/structures.md, "Encryption Context".
 
-use std::collections::BTreeMap;
-use std::collections::btree_map::Iter;
+use std::cmp::Ordering;
+use std::fmt;
+use std::slice::Iter;
 
 use crate::error::{Error, Result};
 
@@ -30,10 +31,39 @@ pub(crate) const MAX_LENGTH: usize = u16::MAX as usize;
 /// assert_eq!(context.get("tenant"), Some("7"));
 /// assert_eq!(context.len(), 3);
 /// ```
-#[derive(Clone, Debug, Default, PartialEq, Eq, Hash, PartialOrd, Ord)]
+#[derive(Clone, Default, PartialEq, Eq, Hash)]
 pub struct EncryptionContext {
-    // `String` orders by UTF-8 bytes, which is the order of the canonical form.
-    pairs: BTreeMap<String, String>,
+    /// The keys and the values: one piece, as each message has a context.
+    text: String,
+    /// Where they are. Both have the order of the keys' UTF-8 bytes, which is
+    /// the canonical form's.
+    pairs: Vec<Pair>,
+}
+
+/// Where a pair stands in the text: its value comes after its key.
+#[derive(Clone, Copy, PartialEq, Eq, Hash)]
+struct Pair {
+    start: usize,
+    key_end: usize,
+    end: usize,
+}
+
+impl Pair {
+    fn key(self, text: &str) -> &str {
+        &text[self.start..self.key_end]
+    }
+
+    fn value(self, text: &str) -> &str {
+        &text[self.key_end..self.end]
+    }
+
+    fn moved(self, from: usize, to: usize) -> Self {
+        Pair {
+            start: self.start - from + to,
+            key_end: self.key_end - from + to,
+            end: self.end - from + to,
+        }
+    }
 }
 
 impl EncryptionContext {
@@ -44,22 +74,43 @@ impl EncryptionContext {
 
     /// Adds a pair, and returns the value that the key had before.
     pub fn insert(&mut self, key: impl Into<String>, value: impl Into<String>) -> Option<String> {
-        self.pairs.insert(key.into(), value.into())
+        self.insert_text(&key.into(), &value.into())
+    }
+
+    fn insert_text(&mut self, key: &str, value: &str) -> Option<String> {
+        let (index, before) = match self.find(key) {
+            Ok(index) => (index, self.remove_at(index)),
+            Err(index) => (index, None),
+        };
+        let start = self.start_of(index);
+        self.text.insert_str(start, value);
+        self.text.insert_str(start, key);
+        let key_end = start + key.len();
+        let end = key_end + value.len();
+        let pair = Pair {
+            start,
+            key_end,
+            end,
+        };
+        self.pairs.insert(index, pair);
+        self.move_from(index + 1, start, end);
+        before
     }
 
     /// The value of a key.
     pub fn get(&self, key: &str) -> Option<&str> {
-        self.pairs.get(key).map(String::as_str)
+        let index = self.find(key).ok()?;
+        Some(self.pairs.get(index)?.value(&self.text))
     }
 
     /// Whether there is such a key.
     pub fn contains_key(&self, key: &str) -> bool {
-        self.pairs.contains_key(key)
+        self.find(key).is_ok()
     }
 
     /// Removes a key, and returns its value.
     pub fn remove(&mut self, key: &str) -> Option<String> {
-        self.pairs.remove(key)
+        self.remove_at(self.find(key).ok()?)
     }
 
     /// How many pairs there are.
@@ -70,6 +121,34 @@ impl EncryptionContext {
     /// Whether there are no pairs.
     pub fn is_empty(&self) -> bool {
         self.pairs.is_empty()
+    }
+
+    /// The index of a key, or the one that it would have.
+    fn find(&self, key: &str) -> Result<usize, usize> {
+        self.pairs
+            .binary_search_by(|pair| pair.key(&self.text).cmp(key))
+    }
+
+    fn start_of(&self, index: usize) -> usize {
+        self.pairs
+            .get(index)
+            .map_or(self.text.len(), |pair| pair.start)
+    }
+
+    fn remove_at(&mut self, index: usize) -> Option<String> {
+        let pair = *self.pairs.get(index)?;
+        let value = pair.value(&self.text).to_owned();
+        self.text.drain(pair.start..pair.end);
+        self.pairs.remove(index);
+        self.move_from(index, pair.end, pair.start);
+        Some(value)
+    }
+
+    /// What stood at `from` stands at `to` now, and the pairs after it too.
+    fn move_from(&mut self, index: usize, from: usize, to: usize) {
+        for pair in self.pairs.iter_mut().skip(index) {
+            *pair = pair.moved(from, to);
+        }
     }
 
     /// The pairs, sorted by the UTF-8 bytes of their keys.
@@ -91,16 +170,18 @@ impl EncryptionContext {
         let length = self.encoded_length_where(&chosen)?;
         let mut out = Vec::with_capacity(length);
         if length > 0 {
-            let count = self.pairs.keys().filter(|key| chosen(key)).count();
-            // A context within MAX_LENGTH has at most 16,383 pairs, each of
-            // lengths below 65,536.
-            out.extend_from_slice(&(count as u16).to_be_bytes());
-            for (key, value) in self.pairs.iter().filter(|(key, _)| chosen(key)) {
+            out.extend_from_slice(&[0; 2]);
+            let mut count = 0u16;
+            for (key, value) in self.iter().filter(|(key, _)| chosen(key)) {
+                // A context within MAX_LENGTH has at most 16,383 pairs, each of
+                // lengths below 65,536.
+                count += 1;
                 for text in [key, value] {
                     out.extend_from_slice(&(text.len() as u16).to_be_bytes());
                     out.extend_from_slice(text.as_bytes());
                 }
             }
+            out[..2].copy_from_slice(&count.to_be_bytes());
         }
         Ok(out)
     }
@@ -108,7 +189,7 @@ impl EncryptionContext {
     /// The length that [`encode_where`](Self::encode_where) gives.
     pub(crate) fn encoded_length_where(&self, chosen: impl Fn(&str) -> bool) -> Result<usize> {
         let mut length = 0usize;
-        for (key, value) in self.pairs.iter().filter(|(key, _)| chosen(key)) {
+        for (key, value) in self.iter().filter(|(key, _)| chosen(key)) {
             let pair = key.len().saturating_add(value.len()).saturating_add(4);
             length = length.saturating_add(pair);
         }
@@ -124,13 +205,84 @@ impl EncryptionContext {
     /// Refuses the keys that the format keeps for itself.
     pub(crate) fn check_unreserved(&self) -> Result<()> {
         match self
-            .pairs
-            .keys()
-            .find(|key| key.starts_with(RESERVED_PREFIX))
+            .iter()
+            .find(|(key, _)| key.starts_with(RESERVED_PREFIX))
         {
-            Some(key) => Err(Error::ReservedContextKey { key: key.clone() }),
+            Some((key, _)) => Err(Error::ReservedContextKey {
+                key: key.to_owned(),
+            }),
             None => Ok(()),
         }
+    }
+}
+
+/// Pairs that come one by one, in any order: sorting them once takes no more
+/// than their number times its logarithm, whoever has chosen the order.
+pub(crate) struct UnsortedContext {
+    context: EncryptionContext,
+    is_sorted: bool,
+}
+
+impl UnsortedContext {
+    /// With room for so many pairs, and so many bytes of keys and values.
+    pub(crate) fn with_capacity(pairs: usize, text: usize) -> Self {
+        UnsortedContext {
+            context: EncryptionContext {
+                text: String::with_capacity(text),
+                pairs: Vec::with_capacity(pairs),
+            },
+            is_sorted: true,
+        }
+    }
+
+    pub(crate) fn push(&mut self, key: &str, value: &str) {
+        let EncryptionContext { text, pairs } = &mut self.context;
+        self.is_sorted &= pairs.last().is_none_or(|last| last.key(text) < key);
+        let start = text.len();
+        text.push_str(key);
+        let key_end = text.len();
+        text.push_str(value);
+        let end = text.len();
+        pairs.push(Pair {
+            start,
+            key_end,
+            end,
+        });
+    }
+
+    /// The context, or a key that came twice.
+    pub(crate) fn finish(self) -> Result<EncryptionContext, String> {
+        if self.is_sorted {
+            return Ok(self.context);
+        }
+        let EncryptionContext { text, mut pairs } = self.context;
+        pairs.sort_unstable_by(|a, b| a.key(&text).cmp(b.key(&text)));
+        let mut sorted = Self::with_capacity(pairs.len(), text.len());
+        for pair in pairs {
+            sorted.push(pair.key(&text), pair.value(&text));
+            if !sorted.is_sorted {
+                return Err(pair.key(&text).to_owned());
+            }
+        }
+        Ok(sorted.context)
+    }
+}
+
+impl fmt::Debug for EncryptionContext {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_map().entries(self).finish()
+    }
+}
+
+impl PartialOrd for EncryptionContext {
+    fn partial_cmp(&self, other: &Self) -> Option<Ordering> {
+        Some(self.cmp(other))
+    }
+}
+
+impl Ord for EncryptionContext {
+    fn cmp(&self, other: &Self) -> Ordering {
+        self.iter().cmp(other)
     }
 }
 
@@ -161,25 +313,38 @@ impl<'a> IntoIterator for &'a EncryptionContext {
     type IntoIter = ContextIter<'a>;
 
     fn into_iter(self) -> ContextIter<'a> {
-        ContextIter(self.pairs.iter())
+        ContextIter {
+            text: &self.text,
+            pairs: self.pairs.iter(),
+        }
     }
 }
 
 /// The pairs of an [`EncryptionContext`], sorted by key.
-#[derive(Clone, Debug)]
-pub struct ContextIter<'a>(Iter<'a, String, String>);
+#[derive(Clone)]
+pub struct ContextIter<'a> {
+    text: &'a str,
+    pairs: Iter<'a, Pair>,
+}
 
 impl<'a> Iterator for ContextIter<'a> {
     type Item = (&'a str, &'a str);
 
     fn next(&mut self) -> Option<Self::Item> {
-        self.0
-            .next()
-            .map(|(key, value)| (key.as_str(), value.as_str()))
+        let pair = self.pairs.next()?;
+        Some((pair.key(self.text), pair.value(self.text)))
     }
 
     fn size_hint(&self) -> (usize, Option<usize>) {
-        self.0.size_hint()
+        self.pairs.size_hint()
+    }
+}
+
+impl ExactSizeIterator for ContextIter<'_> {}
+
+impl fmt::Debug for ContextIter<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_map().entries(self.clone()).finish()
     }
 }
 
@@ -210,6 +375,67 @@ mod tests {
             EncryptionContext::from([("\u{1f512}", "1"), ("\u{ffff}", "2"), ("\u{e000}", "3")]);
         let keys: Vec<_> = context.iter().map(|(key, _)| key).collect();
         assert_eq!(keys, ["\u{e000}", "\u{ffff}", "\u{1f512}"]);
+    }
+
+    /// As a map does it, whatever is done.
+    #[test]
+    fn like_a_map() {
+        let texts = ["", "a", "ab", "b", "é", "\u{1f512}", "zz"];
+        let mut map = std::collections::BTreeMap::new();
+        let mut context = EncryptionContext::new();
+        let mut state = 1u32;
+        for _ in 0..2000 {
+            state = state.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
+            let key = texts[(state >> 8) as usize % texts.len()];
+            let value = texts[(state >> 16) as usize % texts.len()];
+            if state >> 30 == 0 {
+                let removed: Option<&str> = map.remove(key);
+                assert_eq!(context.remove(key).as_deref(), removed);
+            } else {
+                let before = map.insert(key, value);
+                assert_eq!(context.insert(key, value).as_deref(), before);
+            }
+            let pairs = map.iter().map(|(key, value)| (*key, *value));
+            assert!(context.iter().eq(pairs.clone()));
+            assert_eq!(context, pairs.collect::<EncryptionContext>());
+            assert_eq!(context.len(), map.len());
+            for key in texts {
+                assert_eq!(context.get(key), map.get(key).copied());
+                assert_eq!(context.contains_key(key), map.contains_key(key));
+            }
+        }
+    }
+
+    #[test]
+    fn ordered_as_their_pairs_are() {
+        let of = |pairs: &[(&str, &str)]| pairs.iter().copied().collect::<EncryptionContext>();
+        let ascending = [
+            of(&[]),
+            of(&[("a", "b")]),
+            of(&[("a", "b"), ("b", "")]),
+            of(&[("a", "c")]),
+            of(&[("ab", "")]),
+        ];
+        assert!(ascending.is_sorted());
+        // The same text, cut elsewhere.
+        assert_ne!(of(&[("ab", "c")]), of(&[("a", "bc")]));
+        assert_eq!(format!("{:?}", ascending[2]), r#"{"a": "b", "b": ""}"#);
+    }
+
+    #[test]
+    fn sorted_when_they_have_come() {
+        let push = |keys: &[&str]| {
+            let mut pairs = UnsortedContext::with_capacity(0, 0);
+            keys.iter().for_each(|key| pairs.push(key, "v"));
+            pairs.finish()
+        };
+        let expected: EncryptionContext = ["a", "b", "c"].map(|key| (key, "v")).into();
+        for keys in [["a", "b", "c"], ["c", "a", "b"], ["c", "b", "a"]] {
+            assert_eq!(push(&keys).unwrap(), expected);
+        }
+        for keys in [["a", "b", "a"], ["b", "a", "a"], ["a", "a", "b"]] {
+            assert_eq!(push(&keys).unwrap_err(), "a");
+        }
     }
 
     #[test]

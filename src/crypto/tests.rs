@@ -363,3 +363,18 @@ pub(super) fn digest(backend: &CryptoBackend, curve: Curve, data: &[u8]) -> Dige
     hasher.update(data);
     hasher.finish()
 }
+
+#[test]
+fn equal_is_equal_in_each_byte() {
+    for length in 0..40 {
+        let a: Vec<u8> = (0..length).collect();
+        assert!(super::constant_time_eq(&a, &a));
+        for index in 0..a.len() {
+            let mut b = a.clone();
+            b[index] ^= 0x80;
+            assert!(!super::constant_time_eq(&a, &b));
+            assert!(!super::constant_time_eq(&a, &a[..index]));
+            assert!(!super::constant_time_eq(&a[..index], &a));
+        }
+    }
+}

@@ -10,10 +10,16 @@ use crate::error::FormatError;
 /// whatever else), and the ciphertext.
 #[derive(Clone, PartialEq, Eq, Hash)]
 pub struct EncryptedDataKey {
-    provider_id: String,
-    key_info: Vec<u8>,
-    ciphertext: Vec<u8>,
+    /// As a message has it: each field with its length before it. One piece, as
+    /// each message has such keys.
+    wire: Box<[u8]>,
+    /// Where the key info begins, and the ciphertext.
+    key_info: usize,
+    ciphertext: usize,
 }
+
+/// Bytes of a field's length.
+const LENGTH: usize = 2;
 
 impl EncryptedDataKey {
     /// Puts the parts together; `None` if one is longer than the format's
@@ -23,42 +29,63 @@ impl EncryptedDataKey {
         key_info: impl Into<Vec<u8>>,
         ciphertext: impl Into<Vec<u8>>,
     ) -> Option<Self> {
-        let edk = EncryptedDataKey {
-            provider_id: provider_id.into(),
-            key_info: key_info.into(),
-            ciphertext: ciphertext.into(),
-        };
-        edk.fields()
-            .iter()
-            .all(|field| field.len() <= u16::MAX.into())
-            .then_some(edk)
+        Self::from_slices(&provider_id.into(), &key_info.into(), &ciphertext.into())
+    }
+
+    pub(crate) fn from_slices(
+        provider_id: &str,
+        key_info: &[u8],
+        ciphertext: &[u8],
+    ) -> Option<Self> {
+        let fields = [provider_id.as_bytes(), key_info, ciphertext];
+        let fit = |field: &[u8]| field.len() <= usize::from(u16::MAX);
+        fields
+            .into_iter()
+            .all(fit)
+            .then(|| Self::from_fields(fields))
+    }
+
+    /// No field is longer than 65,535 bytes, and the first is UTF-8.
+    fn from_fields(fields: [&[u8]; 3]) -> Self {
+        let [provider_id, key_info, ciphertext] = fields.map(<[u8]>::len);
+        let mut wire = Vec::with_capacity(3 * LENGTH + provider_id + key_info + ciphertext);
+        for field in fields {
+            wire.extend_from_slice(&(field.len() as u16).to_be_bytes());
+            wire.extend_from_slice(field);
+        }
+        EncryptedDataKey {
+            wire: wire.into(),
+            key_info: 2 * LENGTH + provider_id,
+            ciphertext: 3 * LENGTH + provider_id + key_info,
+        }
     }
 
     /// Which kind of provider, or which of them, made this.
     pub fn provider_id(&self) -> &str {
-        &self.provider_id
+        // Nothing else is taken.
+        std::str::from_utf8(self.fields()[0]).unwrap_or_default()
     }
 
     /// What the provider needs to find the wrapping key.
     pub fn key_info(&self) -> &[u8] {
-        &self.key_info
+        self.fields()[1]
     }
 
     /// The encrypted data key itself.
     pub fn ciphertext(&self) -> &[u8] {
-        &self.ciphertext
+        self.fields()[2]
     }
 
     /// Bytes that it takes in a message's header.
     pub fn encoded_length(&self) -> usize {
-        self.fields().iter().map(|field| 2 + field.len()).sum()
+        self.wire.len()
     }
 
     pub(crate) fn fields(&self) -> [&[u8]; 3] {
         [
-            self.provider_id.as_bytes(),
-            &self.key_info,
-            &self.ciphertext,
+            &self.wire[LENGTH..self.key_info - LENGTH],
+            &self.wire[self.key_info..self.ciphertext - LENGTH],
+            &self.wire[self.ciphertext..],
         ]
     }
 
@@ -67,7 +94,7 @@ impl EncryptedDataKey {
     /// the name, the tag's length in bits, the IV's in bytes, the IV).
     pub(crate) fn is_under(&self, key: &str) -> bool {
         const RAW_AES: [u8; 8] = [0, 0, 0, 128, 0, 0, 0, 12];
-        match self.key_info.strip_prefix(key.as_bytes()) {
+        match self.key_info().strip_prefix(key.as_bytes()) {
             Some([]) => true,
             Some(rest) => rest.len() == RAW_AES.len() + 12 && rest.starts_with(&RAW_AES),
             None => false,
@@ -75,35 +102,26 @@ impl EncryptedDataKey {
     }
 
     pub(super) fn encode(&self, out: &mut Vec<u8>) {
-        for field in self.fields() {
-            // `new` and `read` keep each field within 65,535 bytes.
-            out.extend_from_slice(&(field.len() as u16).to_be_bytes());
-            out.extend_from_slice(field);
-        }
+        out.extend_from_slice(&self.wire);
     }
 
     pub(super) fn read(reader: &mut Reader<'_>) -> Result<Self, ReadError> {
         let provider_id = reader.u16_prefixed()?;
         let key_info = reader.u16_prefixed()?;
         let ciphertext = reader.u16_prefixed()?;
-        let provider_id = std::str::from_utf8(provider_id)
-            .map_err(|_| FormatError::NotUtf8("key provider id"))?;
-        Ok(EncryptedDataKey {
-            provider_id: provider_id.to_owned(),
-            key_info: key_info.to_owned(),
-            ciphertext: ciphertext.to_owned(),
-        })
+        std::str::from_utf8(provider_id).map_err(|_| FormatError::NotUtf8("key provider id"))?;
+        Ok(Self::from_fields([provider_id, key_info, ciphertext]))
     }
 }
 
 impl fmt::Debug for EncryptedDataKey {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("EncryptedDataKey")
-            .field("provider_id", &self.provider_id)
-            .field("key_info", &self.key_info.escape_ascii().to_string())
+            .field("provider_id", &self.provider_id())
+            .field("key_info", &self.key_info().escape_ascii().to_string())
             .field(
                 "ciphertext",
-                &format_args!("{} bytes", self.ciphertext.len()),
+                &format_args!("{} bytes", self.ciphertext().len()),
             )
             .finish()
     }

@@ -4,7 +4,7 @@ use super::body::ContentType;
 use super::codec::{Incomplete, ReadError, Reader};
 use super::edk::EncryptedDataKey;
 use super::id::MessageId;
-use crate::context::EncryptionContext;
+use crate::context::{EncryptionContext, UnsortedContext};
 use crate::crypto::{IV_LENGTH, Iv, TAG_LENGTH, Tag};
 use crate::error::{Error, FormatError, Result};
 use crate::suite::AlgorithmSuite;
@@ -260,25 +260,26 @@ impl HeaderParser {
 /// came. An empty context is no bytes; a count of zero is never written, but
 /// has been, and is read.
 fn read_context(bytes: &[u8]) -> Result<EncryptionContext, FormatError> {
-    let mut context = EncryptionContext::new();
     if bytes.is_empty() {
-        return Ok(context);
+        return Ok(EncryptionContext::new());
     }
     let mut reader = Reader::new(bytes);
     let incomplete = |_: Incomplete| FormatError::ContextLength;
-    for _ in 0..reader.u16().map_err(incomplete)? {
+    let count = reader.u16().map_err(incomplete)?;
+    // No more pairs than there can be: each has two lengths before it.
+    let room = usize::from(count).min(bytes.len() / 4);
+    let mut pairs = UnsortedContext::with_capacity(room, bytes.len());
+    for _ in 0..count {
         let key = text(reader.u16_prefixed().map_err(incomplete)?)?;
         let value = text(reader.u16_prefixed().map_err(incomplete)?)?;
-        if context.insert(key, value).is_some() {
-            return Err(FormatError::DuplicateContextKey {
-                key: key.to_owned(),
-            });
-        }
+        pairs.push(key, value);
     }
     if !reader.is_at_end() {
         return Err(FormatError::ContextLength);
     }
-    Ok(context)
+    pairs
+        .finish()
+        .map_err(|key| FormatError::DuplicateContextKey { key })
 }
 
 fn text(bytes: &[u8]) -> Result<&str, FormatError> {

@@ -142,7 +142,7 @@ impl RawAesProvider {
             return Err(self.error(operation, ProviderErrorKind::Other));
         };
         ciphertext.extend_from_slice(&tag);
-        EncryptedDataKey::new(self.namespace.as_str(), self.key_info(&iv), ciphertext)
+        EncryptedDataKey::from_slices(&self.namespace, &self.key_info(&iv), &ciphertext)
             .ok_or_else(|| self.error(operation, ProviderErrorKind::Other))
     }
 
@@ -160,7 +160,7 @@ impl RawAesProvider {
         edk: &EncryptedDataKey,
         request: &UnwrapDataKey<'_>,
     ) -> Result<SecretBytes, ProviderErrorKind> {
-        if edk.provider_id() != self.namespace {
+        if edk.fields()[0] != self.namespace.as_bytes() {
             return Err(ProviderErrorKind::NotConfigured);
         }
         let suffix = edk
