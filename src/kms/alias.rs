@@ -1,7 +1,6 @@
 //! Names of keys, and how a key is given: by id, ARN or alias.
 
-use serde::{Deserialize, Serialize};
-
+use super::codec::{Codec, Reader, Writer};
 use super::digest::{digest, hex};
 use super::error::{KmsError, KmsResult};
 use super::time::Timestamp;
@@ -83,23 +82,37 @@ pub(super) fn local_arn(id: &str) -> String {
     format!("{LOCAL_ARNS}key/{id}")
 }
 
-/// Writes a key's ARN as it stands at rest.
-pub(super) fn serialize_arn<S: serde::Serializer>(
-    arn: &str,
-    serializer: S,
-) -> Result<S::Ok, S::Error> {
-    let id = arn.rsplit('/').next().unwrap_or_default();
-    serializer.serialize_str(&local_arn(id))
+/// The ARN as it stands at rest of a key that has this one.
+pub(super) fn arn_at_rest(arn: &str) -> String {
+    local_arn(arn.rsplit('/').next().unwrap_or_default())
 }
 
 /// An alias as it is stored. One that was deleted stays, without a target, so
 /// that a backup does not bring it back.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct AliasRecord {
     pub(super) name: String,
     pub(super) target: Option<String>,
     pub(super) created: Timestamp,
     pub(super) updated: Timestamp,
+}
+
+impl Codec<'_> for AliasRecord {
+    fn write(&self, writer: &mut Writer) {
+        writer.text(&self.name);
+        writer.option(&self.target);
+        self.created.write(writer);
+        self.updated.write(writer);
+    }
+
+    fn read(reader: &mut Reader<'_>) -> Option<Self> {
+        Some(AliasRecord {
+            name: reader.string()?,
+            target: reader.option()?,
+            created: Timestamp::read(reader)?,
+            updated: Timestamp::read(reader)?,
+        })
+    }
 }
 
 /// How a caller gives a key.
@@ -203,7 +216,10 @@ pub(super) fn shown(text: &str) -> String {
 
 #[cfg(test)]
 mod tests {
+    use std::time::Duration;
+
     use super::*;
+    use crate::kms::codec::tests::assert_stored;
 
     #[test]
     fn ids() {
@@ -294,5 +310,19 @@ mod tests {
         for other in [id("t", "n"), id("s", "m"), id("sn", ""), id("", "sn")] {
             assert_ne!(id("s", "n"), other);
         }
+    }
+
+    #[test]
+    fn aliases_at_rest() {
+        let mut record = AliasRecord {
+            name: "alias/a".to_owned(),
+            target: Some("key".to_owned()),
+            created: Timestamp::FIRST.plus(Duration::from_millis(1)),
+            updated: Timestamp::LAST,
+        };
+        let last = &b"\xff\xff\xff\xff\xff\xff\xff\xff\xff\x01"[..];
+        assert_stored(&record, &[b"\x07alias/a", b"\x01\x03key", b"\x01", last]);
+        record.target = None;
+        assert_stored(&record, &[b"\x07alias/a", b"\x00", b"\x01", last]);
     }
 }

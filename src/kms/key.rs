@@ -1,17 +1,15 @@
 //! A key as it is stored, and its rules: pure functions of the record, the time
 //! and what is asked. Nothing here reads a clock or a store.
 
+mod stored;
+
 use std::collections::BTreeMap;
 use std::fmt;
 
-use serde::{Deserialize, Serialize};
-
 use super::access::AccessRecord;
-use super::alias::serialize_arn;
 use super::digest::hex;
 use super::error::{KmsError, KmsResult};
 use super::seal::{BACKING_KEY_LENGTH, SealingKey};
-use super::secret::StoredSecret;
 use super::state::{KeyState, Operation, Verdict};
 use super::time::Timestamp;
 use crate::crypto::{CryptoBackend, HkdfOutput, SecretBytes, constant_time_eq};
@@ -32,7 +30,7 @@ const MAX_TAG_VALUE_LENGTH: usize = 256;
 const MAX_BACKING_KEYS: usize = 50_000;
 
 /// Whose key it is, which decides who may manage it.
-#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum Owner {
     /// A customer key: everything may be managed.
@@ -46,7 +44,7 @@ pub enum Owner {
 }
 
 /// Where a key's material comes from.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum Origin {
     /// The KMS makes it (AWS KMS: `AWS_KMS`).
@@ -56,7 +54,7 @@ pub enum Origin {
 }
 
 /// Why there is a backing key.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum BackingKeyCause {
     /// The key was created, or its first material was imported.
@@ -68,61 +66,23 @@ pub enum BackingKeyCause {
 }
 
 /// What is in the store under a key's name.
-#[derive(Deserialize)]
-#[serde(from = "StoredEntry<Box<KeyRecord>, AccessRecord, Tombstone>")]
 pub(super) enum KeyEntry {
     Live(Box<KeyRecord>),
     Deleted(Tombstone),
 }
 
-/// The same at rest: a key that nobody was let use stands as it did before there
-/// were policies and grants.
-#[derive(Serialize, Deserialize)]
-enum StoredEntry<K, A, T> {
-    Live(K),
-    Deleted(T),
-    Shared(K, A),
-}
-
-impl Serialize for KeyEntry {
-    fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        let stored = match self {
-            Self::Live(record) if record.access.is_default() => StoredEntry::Live(record),
-            Self::Live(record) => StoredEntry::Shared(record, &record.access),
-            Self::Deleted(tombstone) => StoredEntry::Deleted(tombstone),
-        };
-        stored.serialize(serializer)
-    }
-}
-
-impl From<StoredEntry<Box<KeyRecord>, AccessRecord, Tombstone>> for KeyEntry {
-    fn from(stored: StoredEntry<Box<KeyRecord>, AccessRecord, Tombstone>) -> Self {
-        match stored {
-            StoredEntry::Live(record) => Self::Live(record),
-            StoredEntry::Shared(mut record, access) => {
-                record.access = access;
-                Self::Live(record)
-            }
-            StoredEntry::Deleted(tombstone) => Self::Deleted(tombstone),
-        }
-    }
-}
-
 /// What is left of a key: enough to tell that it was here, and to keep a
 /// backup from bringing it back.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Tombstone {
-    #[serde(serialize_with = "serialize_arn")]
     pub(super) arn: String,
     pub(super) created: Timestamp,
     pub(super) deleted: Timestamp,
 }
 
 /// A key, with its material.
-#[derive(Serialize, Deserialize)]
 pub(crate) struct KeyRecord {
     pub(super) id: String,
-    #[serde(serialize_with = "serialize_arn")]
     pub(super) arn: String,
     pub(super) owner: Owner,
     pub(super) origin: Origin,
@@ -139,17 +99,15 @@ pub(crate) struct KeyRecord {
     /// Imported, to become current by a rotation.
     pub(super) next: Option<BackingKey>,
     /// Beside the record in its [`KeyEntry`].
-    #[serde(skip)]
     pub(super) access: AccessRecord,
 }
 
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Rotation {
     pub(super) days: u16,
     pub(super) due: Timestamp,
 }
 
-#[derive(Serialize, Deserialize)]
 pub(super) struct BackingKey {
     pub(super) created: Timestamp,
     pub(super) cause: BackingKeyCause,
@@ -160,12 +118,11 @@ pub(super) struct BackingKey {
 }
 
 /// A backing key's secret: [`BACKING_KEY_LENGTH`] bytes.
-#[derive(Serialize, Deserialize)]
-pub(super) struct Material(StoredSecret);
+pub(super) struct Material(SecretBytes);
 
 /// Names a backing key's material without giving it away: derived from it and
 /// the key's id by HKDF, so that the same material is known again.
-#[derive(Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, PartialEq, Eq)]
 pub(super) struct MaterialId([u8; 32]);
 
 impl Material {
@@ -176,13 +133,13 @@ impl Material {
                 secret.len()
             )));
         }
-        Ok(Material(StoredSecret(secret)))
+        Ok(Material(secret))
     }
 
     pub(super) fn generate(backend: &CryptoBackend) -> KmsResult<Self> {
         let mut secret = SecretBytes::zeroed(BACKING_KEY_LENGTH);
         backend.random().fill(secret.expose_mut())?;
-        Ok(Material(StoredSecret(secret)))
+        Ok(Material(secret))
     }
 
     pub(super) fn id(&self, backend: &CryptoBackend, key_id: &str) -> MaterialId {
@@ -192,7 +149,7 @@ impl Material {
             out: &mut id,
         };
         // 32 bytes are no length that HKDF-SHA-512 refuses.
-        let derived = backend.hkdf(HashAlgorithm::Sha512, &[], self.0.0.expose(), &mut [output]);
+        let derived = backend.hkdf(HashAlgorithm::Sha512, &[], self.0.expose(), &mut [output]);
         debug_assert!(derived.is_ok());
         MaterialId(id)
     }
@@ -255,7 +212,7 @@ impl KeyRecord {
             && (self.origin == Origin::External || current > 0)
             && (self.backing_keys.iter().chain(&self.next)).all(|key| {
                 let material = key.material.as_ref();
-                material.is_none_or(|material| material.0.0.len() == BACKING_KEY_LENGTH)
+                material.is_none_or(|material| material.0.len() == BACKING_KEY_LENGTH)
             })
     }
 
@@ -403,7 +360,7 @@ impl KeyRecord {
         Ok(SealingKey {
             id: &self.id,
             version,
-            material: &material.0.0,
+            material: &material.0,
         })
     }
 

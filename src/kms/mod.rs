@@ -60,6 +60,7 @@ mod alias;
 #[cfg(feature = "kms-policy")]
 #[cfg_attr(docsrs, doc(cfg(feature = "kms-policy")))]
 pub mod audit;
+mod codec;
 mod digest;
 mod error;
 mod key;
@@ -68,7 +69,6 @@ mod local;
 #[cfg_attr(not(feature = "kms-policy"), expect(unreachable_pub))]
 mod parameter;
 mod seal;
-mod secret;
 mod state;
 pub mod store;
 mod time;

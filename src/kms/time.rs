@@ -2,12 +2,22 @@
 
 use std::time::{Duration, SystemTime};
 
-use serde::{Deserialize, Serialize};
+use super::codec::{Codec, Reader, Writer};
 
 /// Milliseconds since 1970, UTC. Dates before that are 1970, and those that no
 /// `u64` holds are the last one.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub(super) struct Timestamp(u64);
+
+impl Codec<'_> for Timestamp {
+    fn write(&self, writer: &mut Writer) {
+        writer.u64(self.0);
+    }
+
+    fn read(reader: &mut Reader<'_>) -> Option<Self> {
+        reader.u64().map(Timestamp)
+    }
+}
 
 const DAY_MS: u64 = 24 * 60 * 60 * 1000;
 

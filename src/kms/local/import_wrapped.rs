@@ -2,16 +2,14 @@
 
 use std::time::{Duration, SystemTime};
 
-use serde::{Deserialize, Serialize};
-
 use super::gate::Call;
 use super::import::{ImportOptions, parameters_name};
 use super::{Inner, LocalKms, MAX_ATTEMPTS};
 use crate::crypto::{
     SecretBytes, WrappingAlgorithm, WrappingKeyPair, WrappingKeySpec, constant_time_eq,
 };
+use crate::kms::codec::{Codec, Reader, Writer};
 use crate::kms::error::{KmsError, KmsResult, RecordProblem};
-use crate::kms::secret::StoredSecret;
 use crate::kms::state::Operation;
 use crate::kms::time::Timestamp;
 
@@ -33,13 +31,30 @@ pub struct ImportParameters {
 }
 
 /// What the KMS keeps of them: the private key, until it is due.
-#[derive(Serialize, Deserialize)]
 struct Parameters {
     token: [u8; TOKEN_LENGTH],
-    private_key: StoredSecret,
+    private_key: SecretBytes,
     /// AWS KMS's name.
     algorithm: String,
     valid_until: Timestamp,
+}
+
+impl Codec<'_> for Parameters {
+    fn write(&self, writer: &mut Writer) {
+        writer.array(&self.token);
+        writer.bytes(self.private_key.expose());
+        writer.text(&self.algorithm);
+        self.valid_until.write(writer);
+    }
+
+    fn read(reader: &mut Reader<'_>) -> Option<Self> {
+        Some(Parameters {
+            token: reader.array()?,
+            private_key: reader.secret()?,
+            algorithm: reader.string()?,
+            valid_until: Timestamp::read(reader)?,
+        })
+    }
 }
 
 impl LocalKms {
@@ -103,15 +118,14 @@ impl Inner {
         let mut token = [0; TOKEN_LENGTH];
         self.backend.random().fill(&mut token)?;
         let valid_until = now.plus(VALIDITY);
-        let parameters =
-            Parameters {
-                token,
-                private_key: StoredSecret(pair.private_key().map_err(|_| {
-                    KmsError::invalid("the RSA key that was made cannot be encoded")
-                })?),
-                algorithm: algorithm.name().to_owned(),
-                valid_until,
-            };
+        let parameters = Parameters {
+            token,
+            private_key: pair
+                .private_key()
+                .map_err(|_| KmsError::invalid("the RSA key that was made cannot be encoded"))?,
+            algorithm: algorithm.name().to_owned(),
+            valid_until,
+        };
         let name = parameters_name(&id);
         for _ in 0..MAX_ATTEMPTS {
             let stamp = match self.vault.read::<Parameters>(&name).await {
@@ -187,11 +201,37 @@ impl Inner {
         }
         let damaged = || KmsError::record(&name, RecordProblem::Damaged);
         let algorithm: WrappingAlgorithm = parameters.algorithm.parse().map_err(|_| damaged())?;
-        let pair = WrappingKeyPair::from_private_key(&parameters.private_key.0);
+        let pair = WrappingKeyPair::from_private_key(&parameters.private_key);
         let material = pair
             .map_err(|_| damaged())?
             .unwrap(algorithm, wrapped)
             .map_err(|_| KmsError::InvalidCiphertext)?;
         Ok((id, material))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::kms::codec::tests::assert_stored;
+
+    #[test]
+    fn parameters_at_rest() {
+        let parameters = Parameters {
+            token: [7; TOKEN_LENGTH],
+            private_key: SecretBytes::from(vec![0xff; 200]),
+            algorithm: "RSAES_OAEP_SHA_256".to_owned(),
+            valid_until: Timestamp::FIRST.plus(Duration::from_millis(1)),
+        };
+        assert_stored(
+            &parameters,
+            &[
+                &[7; 32],
+                b"\xc8\x01",
+                &[0xff; 200],
+                b"\x12RSAES_OAEP_SHA_256",
+                b"\x01",
+            ],
+        );
     }
 }

@@ -5,8 +5,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError, RwLock};
 use std::time::Duration;
 
-use serde::Serialize;
-
+use crate::kms::codec::Codec;
 use crate::kms::error::KmsResult;
 use crate::kms::store::ChangeToken;
 use crate::kms::vault::{Stamp, Vault};
@@ -110,11 +109,11 @@ impl<T: Stamped> Shelf<T> {
     /// Writes a record, and forgets what was read of it whatever comes of that,
     /// also if this future is dropped: it may be written all the same. What was
     /// written is to be put here.
-    pub(super) async fn write(
+    pub(super) async fn write<'a>(
         &self,
         vault: &Vault,
         (name, record_name): (&str, &str),
-        value: &impl Serialize,
+        value: &impl Codec<'a>,
         previous: Option<&Stamp>,
     ) -> KmsResult<Stamp> {
         let _forget = Forget(self, name);

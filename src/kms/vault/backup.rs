@@ -2,16 +2,15 @@
 
 use std::cmp::Ordering;
 
-use serde::{Deserialize, Serialize};
-
 use super::envelope::{self, Content, NotOpened, SUPPORTED};
-use super::record::{BIRTH_LENGTH, Bytes, check_schema, decode, encode, new_birth, seal_record};
+use super::record::{BIRTH_LENGTH, check_schema, new_birth, seal_record};
 use super::seen::Generation;
 use super::{
     Loaded, MAX_ATTEMPTS, RootKey, Vault, busy, check_record_name, concerns_one_record,
     next_generation,
 };
 use crate::crypto::{Entropy, constant_time_eq};
+use crate::kms::codec::{Codec, Reader, Writer, decode, encode};
 use crate::kms::error::{KmsError, KmsResult, RecordProblem};
 use crate::kms::store::{BlobVersion, Expected, StoreError};
 
@@ -33,19 +32,45 @@ pub struct ImportReport {
 }
 
 /// A backup's plaintext.
-#[derive(Serialize, Deserialize)]
 pub(super) struct Backup<'a> {
     pub(super) store_id: &'a str,
-    #[serde(borrow)]
     pub(super) records: Vec<Entry<'a>>,
 }
 
-#[derive(Serialize, Deserialize)]
 pub(super) struct Entry<'a> {
     pub(super) name: &'a str,
     pub(super) generation: u64,
-    #[serde(borrow)]
-    pub(super) payload: Bytes<'a>,
+    pub(super) payload: &'a [u8],
+}
+
+impl<'a> Codec<'a> for Backup<'a> {
+    fn write(&self, writer: &mut Writer) {
+        writer.text(self.store_id);
+        writer.list(&self.records);
+    }
+
+    fn read(reader: &mut Reader<'a>) -> Option<Self> {
+        Some(Backup {
+            store_id: reader.text()?,
+            records: reader.list()?,
+        })
+    }
+}
+
+impl<'a> Codec<'a> for Entry<'a> {
+    fn write(&self, writer: &mut Writer) {
+        writer.text(self.name);
+        writer.u64(self.generation);
+        writer.bytes(self.payload);
+    }
+
+    fn read(reader: &mut Reader<'a>) -> Option<Self> {
+        Some(Entry {
+            name: reader.text()?,
+            generation: reader.u64()?,
+            payload: reader.bytes()?,
+        })
+    }
 }
 
 /// No record is changed more often; one that claims to be could never be
@@ -78,13 +103,13 @@ impl Backup<'_> {
                 return Err(not_a_backup());
             }
             last = name;
-            check_schema(entry.payload.0).map_err(|problem| match problem {
+            check_schema(entry.payload).map_err(|problem| match problem {
                 RecordProblem::NewerFormat { .. } => {
                     unreadable(format!("its record '{name}' {problem}"))
                 }
                 _ => not_a_backup(),
             })?;
-            if !kinds.is_sound(name, entry.payload.0) {
+            if !kinds.is_sound(name, entry.payload) {
                 return Err(unreadable(format!("its record '{name}' is none of a KMS")));
             }
         }
@@ -128,11 +153,11 @@ impl Vault {
                 .map(|(name, loaded)| Entry {
                     name,
                     generation: loaded.stamp.generation,
-                    payload: Bytes(loaded.plain.payload()),
+                    payload: loaded.plain.payload(),
                 })
                 .collect(),
         };
-        let plain = encode(&[], &backup)?;
+        let plain = encode(&[], &backup);
         let pairs = [("store", self.store_id())];
         envelope::seal(
             Content::Backup,
@@ -205,7 +230,7 @@ impl Vault {
             // record, it is not an old one that was put back.
             let birth = new_birth(&mut entropy)?;
             let root = self.root();
-            let (key, payload) = (root.sealing_key(), entry.payload.0);
+            let (key, payload) = (root.sealing_key(), entry.payload);
             let generation = entry.generation.max(least);
             let blob = seal_record(
                 &self.backend,
@@ -233,7 +258,7 @@ impl Vault {
     /// Holds a backup's record against the store's.
     async fn compare(&self, entry: &Entry<'_>, kinds: &dyn Kinds) -> KmsResult<Compared> {
         let name = entry.name;
-        let ends = kinds.is_final(name, entry.payload.0);
+        let ends = kinds.is_final(name, entry.payload);
         let seen = self.seen.get(name);
         // Before the read, so that what is found damaged is what is replaced.
         let listed = self.store.list(name, None, 1).await?;
@@ -278,13 +303,13 @@ impl Vault {
             (false, false) => {}
         }
         Ok(match generation.cmp(&entry.generation) {
-            Ordering::Less if !kinds.keeps(name, payload, entry.payload.0) => {
+            Ordering::Less if !kinds.keeps(name, payload, entry.payload) => {
                 Compared::Keep(Restored::Diverged)
             }
             Ordering::Less => Compared::Replace(Some(version), 0),
             Ordering::Greater => Compared::Keep(Restored::Older),
             Ordering::Equal => {
-                let same = constant_time_eq(payload, entry.payload.0);
+                let same = constant_time_eq(payload, entry.payload);
                 Compared::Keep(if same {
                     Restored::Unchanged
                 } else {
@@ -320,4 +345,32 @@ fn unreadable(reason: impl Into<String>) -> KmsError {
 
 fn not_a_backup() -> KmsError {
     unreadable("it is damaged, or is not a backup")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::kms::codec::tests::assert_stored;
+
+    #[test]
+    fn backups_at_rest() {
+        let entry = |name, generation, payload| Entry {
+            name,
+            generation,
+            payload,
+        };
+        let backup = Backup {
+            store_id: "id",
+            records: vec![entry("a", 1, &[1, 2, 3]), entry("b/c", u64::MAX, &[])],
+        };
+        assert_stored(
+            &backup,
+            &[
+                b"\x02id",
+                b"\x02",
+                b"\x01a\x01\x03\x01\x02\x03",
+                b"\x03b/c\xff\xff\xff\xff\xff\xff\xff\xff\xff\x01\x00",
+            ],
+        );
+    }
 }

@@ -5,7 +5,7 @@
 //! | 8 | `waxsroot` or `waxsback` |
 //! | 1 | the format, 1 |
 //! | 2 | the header's length, big-endian |
-//! | | the header, postcard: how the root key is had (a key; a passphrase, with Argon2id's cost and salt; a provider) |
+//! | | the header, coded ([`codec`](crate::kms::codec)): how the root key is had (a key; a passphrase, with Argon2id's cost and salt; a provider) |
 //! | | a message of this library's own, under the root key |
 //! | 32 | SHA-256 of all before |
 //!
@@ -17,11 +17,11 @@
 //! The digest at the end authenticates nothing: it tells a damaged file from a
 //! wrong root key, which look the same to the message.
 
-use super::record::{decode, encode};
 use super::root_key::{Locked, RootKey, Unlocked, Way};
 use crate::context::EncryptionContext;
 use crate::crypto::{CryptoBackend, SecretBytes};
 use crate::error::Error;
+use crate::kms::codec::{decode, encode};
 use crate::kms::digest::{DIGEST_LENGTH, digest, hex};
 use crate::kms::error::{KmsError, KmsResult};
 use crate::provider::ProviderErrorKind;
@@ -78,7 +78,7 @@ pub(super) async fn seal(
     pairs: &[(&str, &str)],
     plaintext: &[u8],
 ) -> KmsResult<Vec<u8>> {
-    let header = encode(&[], &unlocked.way)?;
+    let header = encode(&[], &unlocked.way);
     let length = u16::try_from(header.len()).unwrap_or(u16::MAX);
     let mut bytes = Vec::new();
     bytes.extend_from_slice(content.magic());

@@ -50,17 +50,15 @@ mod tests;
 use std::fmt;
 use std::sync::{Arc, PoisonError, RwLock};
 
-use serde::Serialize;
-use serde::de::DeserializeOwned;
-
 pub use backup::ImportReport;
 pub(super) use backup::Kinds;
 pub use passphrase::PassphraseCost;
 pub use root_key::RootKey;
 
+use super::codec::Codec;
 use super::error::{KmsError, KmsResult, RecordProblem};
 use super::store::{Blob, BlobStore, BlobVersion, ChangeToken, Expected, StoreError, check_name};
-use crate::crypto::{CryptoBackend, Entropy};
+use crate::crypto::{CryptoBackend, Entropy, SecretBuffer};
 pub(super) use record::decode_payload;
 use record::{
     BIRTH_LENGTH, Birth, Plain, Record, claimed_generation, encode_payload, new_birth, seal_record,
@@ -205,7 +203,7 @@ impl Vault {
     /// [`KmsError::Record`] names it if it is not what was written; the others
     /// stay usable. [`KmsError::WrongRoot`] and [`KmsError::Root`] where the
     /// root record has to be read again, and does not open.
-    pub(super) async fn read<T: DeserializeOwned>(
+    pub(super) async fn read<T: for<'a> Codec<'a>>(
         &self,
         name: &str,
     ) -> KmsResult<Option<Stored<T>>> {
@@ -227,14 +225,22 @@ impl Vault {
     /// outcome the store does not know is looked up, and is an error only if
     /// it was not done, or if that cannot be told
     /// ([`StoreError::Uncertain`]).
-    pub(super) async fn write<T: Serialize>(
+    pub(super) fn write<'a>(
         &self,
         name: &str,
-        value: &T,
+        value: &impl Codec<'a>,
+        previous: Option<&Stamp>,
+    ) -> impl Future<Output = KmsResult<Stamp>> {
+        self.write_payload(name, encode_payload(value), previous)
+    }
+
+    async fn write_payload(
+        &self,
+        name: &str,
+        payload: SecretBuffer,
         previous: Option<&Stamp>,
     ) -> KmsResult<Stamp> {
         check_record_name(name)?;
-        let payload = encode_payload(value)?;
         let mut entropy = Entropy::draw(self.backend.random(), 32 + BIRTH_LENGTH)?;
         let (generation, birth, expected) = match previous {
             None => (1, new_birth(&mut entropy)?, Expected::Absent),

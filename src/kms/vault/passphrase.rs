@@ -1,10 +1,10 @@
 //! A root key from a passphrase: Argon2id (RFC 9106), version 0x13.
 
 use argon2::{Algorithm, Argon2, Block, Params, Version};
-use serde::{Deserialize, Serialize};
 use zeroize::Zeroizing;
 
 use crate::crypto::SecretBytes;
+use crate::kms::codec::{Codec, Reader, Writer};
 
 /// The length in bytes of the key that comes out.
 const KEY_LENGTH: usize = 32;
@@ -20,7 +20,7 @@ const SALT_LENGTHS: std::ops::RangeInclusive<usize> = SALT_LENGTH..=32;
 /// (which run one after another), a fraction of a second. It is stored with
 /// the salt, and what is read is held against the same limits, so that a
 /// hostile file costs seconds at most: 256 MiB of memory, 16 passes, 4 lanes.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct PassphraseCost {
     /// Memory in KiB: at least 8 for each lane, at most 262,144.
     pub memory: u32,
@@ -53,10 +53,30 @@ impl Default for PassphraseCost {
 }
 
 /// How a passphrase becomes a key: stored, in the clear.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Derivation {
     pub(super) cost: PassphraseCost,
     pub(super) salt: Vec<u8>,
+}
+
+impl Codec<'_> for Derivation {
+    fn write(&self, writer: &mut Writer) {
+        writer.u32(self.cost.memory);
+        writer.u32(self.cost.passes);
+        writer.u32(self.cost.lanes);
+        writer.bytes(&self.salt);
+    }
+
+    fn read(reader: &mut Reader<'_>) -> Option<Self> {
+        Some(Derivation {
+            cost: PassphraseCost {
+                memory: reader.u32()?,
+                passes: reader.u32()?,
+                lanes: reader.u32()?,
+            },
+            salt: reader.bytes()?.to_vec(),
+        })
+    }
 }
 
 /// Why no key was derived.

@@ -13,12 +13,10 @@
 //! |---|---|
 //! | 8 | the birth: random, drawn when the record was made, and kept by its changes |
 //! | 1 | the schema, 1 |
-//! | | the value, postcard |
-
-use postcard::ser_flavors::Flavor;
-use serde::{Deserialize, Serialize};
+//! | | the value, coded ([`codec`](crate::kms::codec)) |
 
 use crate::crypto::{CryptoBackend, Entropy, SecretBuffer, SecretBytes};
+use crate::kms::codec::{Codec, decode, encode};
 use crate::kms::error::{KmsError, KmsResult, RecordProblem};
 use crate::kms::seal::{Purpose, SealError, Sealed, SealingKey, seal};
 
@@ -146,12 +144,12 @@ fn context(name: &str, generation: u64) -> Vec<u8> {
 }
 
 /// The payload of a value.
-pub(super) fn encode_payload<T: Serialize>(value: &T) -> KmsResult<SecretBuffer> {
+pub(super) fn encode_payload<'a>(value: &impl Codec<'a>) -> SecretBuffer {
     encode(&[SCHEMA], value)
 }
 
 /// The value of a payload.
-pub(in crate::kms) fn decode_payload<'a, T: Deserialize<'a>>(
+pub(in crate::kms) fn decode_payload<'a, T: Codec<'a>>(
     payload: &'a [u8],
 ) -> Result<T, RecordProblem> {
     check_schema(payload)?;
@@ -171,58 +169,5 @@ fn newer_format(found: u8, supported: u8) -> RecordProblem {
     RecordProblem::NewerFormat {
         found: found.into(),
         supported: supported.into(),
-    }
-}
-
-/// Postcard's bytes of a value, after others.
-pub(super) fn encode<T: Serialize>(before: &[u8], value: &T) -> KmsResult<SecretBuffer> {
-    let mut buffer = SecretBuffer::default();
-    buffer.extend(before);
-    postcard::serialize_with_flavor(value, Wiping(buffer))
-        .map_err(|error| KmsError::invalid(format!("a record cannot be written: {error}")))
-}
-
-/// The value of postcard's bytes, where they are that and no more.
-pub(super) fn decode<'a, T: Deserialize<'a>>(bytes: &'a [u8]) -> Option<T> {
-    match postcard::take_from_bytes(bytes) {
-        Ok((value, [])) => Some(value),
-        _ => None,
-    }
-}
-
-/// Serializes into memory that wipes itself, also what it leaves behind.
-struct Wiping(SecretBuffer);
-
-impl Flavor for Wiping {
-    type Output = SecretBuffer;
-
-    fn try_push(&mut self, byte: u8) -> postcard::Result<()> {
-        self.0.extend(&[byte]);
-        Ok(())
-    }
-
-    fn try_extend(&mut self, bytes: &[u8]) -> postcard::Result<()> {
-        self.0.extend(bytes);
-        Ok(())
-    }
-
-    fn finalize(self) -> postcard::Result<SecretBuffer> {
-        Ok(self.0)
-    }
-}
-
-/// Bytes in a value, as bytes and not as a list of numbers.
-#[derive(Clone, Copy)]
-pub(super) struct Bytes<'a>(pub(super) &'a [u8]);
-
-impl Serialize for Bytes<'_> {
-    fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        serializer.serialize_bytes(self.0)
-    }
-}
-
-impl<'de: 'a, 'a> Deserialize<'de> for Bytes<'a> {
-    fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        <&[u8]>::deserialize(deserializer).map(Bytes)
     }
 }

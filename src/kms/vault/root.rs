@@ -1,14 +1,12 @@
 //! The root record: the store's id and its store keys, under the root key.
 
-use serde::{Deserialize, Serialize};
-
 use super::ROOT;
 use super::envelope::{self, Content, NotOpened, SUPPORTED};
-use super::record::{Bytes, decode, encode};
 use super::root_key::{RootKey, Unlocked};
 use super::store_key::StoreKeys;
 use crate::crypto::{CryptoBackend, Entropy};
 use crate::kms::alias::id_from;
+use crate::kms::codec::{Codec, Reader, Writer, decode, encode};
 use crate::kms::error::{KmsError, KmsResult, RecordProblem};
 use crate::kms::store::{Blob, BlobVersion};
 
@@ -29,13 +27,40 @@ pub(super) struct RootContent {
 }
 
 /// The root record's plaintext.
-#[derive(Serialize, Deserialize)]
 struct Plain<'a> {
     store_id: &'a str,
     generation: u64,
     current: u32,
-    #[serde(borrow)]
-    keys: Vec<(u32, Bytes<'a>)>,
+    keys: Vec<(u32, &'a [u8])>,
+}
+
+impl<'a> Codec<'a> for Plain<'a> {
+    fn write(&self, writer: &mut Writer) {
+        writer.text(self.store_id);
+        writer.u64(self.generation);
+        writer.u32(self.current);
+        writer.list(&self.keys);
+    }
+
+    fn read(reader: &mut Reader<'a>) -> Option<Self> {
+        Some(Plain {
+            store_id: reader.text()?,
+            generation: reader.u64()?,
+            current: reader.u32()?,
+            keys: reader.list()?,
+        })
+    }
+}
+
+impl<'a> Codec<'a> for (u32, &'a [u8]) {
+    fn write(&self, writer: &mut Writer) {
+        writer.u32(self.0);
+        writer.bytes(self.1);
+    }
+
+    fn read(reader: &mut Reader<'a>) -> Option<Self> {
+        Some((reader.u32()?, reader.bytes()?))
+    }
 }
 
 impl Root {
@@ -112,10 +137,10 @@ impl RootContent {
                 keys: self
                     .store_keys
                     .iter()
-                    .map(|(version, key)| (version, Bytes(key.expose())))
+                    .map(|(version, key)| (version, key.expose()))
                     .collect(),
             },
-        )?;
+        );
         let generation = self.generation.to_string();
         let pairs = [("store", &*self.store_id), ("generation", &generation)];
         envelope::seal(Content::Root, unlocked, backend, &pairs, plain.as_slice()).await
@@ -126,7 +151,7 @@ impl RootContent {
         if !(1..=255).contains(&plain.store_id.len()) || plain.generation == 0 {
             return None;
         }
-        let keys = plain.keys.iter().map(|(version, key)| (*version, key.0));
+        let keys = plain.keys.iter().map(|(version, key)| (*version, *key));
         Some(RootContent {
             store_id: plain.store_id.to_owned(),
             generation: plain.generation,
@@ -142,21 +167,43 @@ fn damaged() -> KmsError {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::kms::codec::tests::assert_stored;
+
+    #[test]
+    fn the_root_at_rest() {
+        let plain = Plain {
+            store_id: "id",
+            generation: 128,
+            current: 2,
+            keys: vec![(1, &[1; 32]), (u32::MAX, &[])],
+        };
+        assert_stored(
+            &plain,
+            &[
+                b"\x02id",
+                b"\x80\x01",
+                b"\x02",
+                b"\x02",
+                b"\x01\x20",
+                &[1; 32],
+                b"\xff\xff\xff\xff\x0f\x00",
+            ],
+        );
+    }
 
     #[test]
     fn what_the_root_holds_is_checked() {
         let plain = |store_id: &str, generation, current, keys: &[(u32, usize)]| {
             let key = [7; 64];
             let keys = keys.iter();
-            let keys = keys.map(|(version, length)| (*version, Bytes(&key[..*length])));
+            let keys = keys.map(|(version, length)| (*version, &key[..*length]));
             let plain = Plain {
                 store_id,
                 generation,
                 current,
                 keys: keys.collect(),
             };
-            let bytes = encode(&[], &plain).unwrap().as_slice().to_vec();
-            RootContent::decode(&bytes).is_some()
+            RootContent::decode(encode(&[], &plain).as_slice()).is_some()
         };
         assert!(plain("id", 1, 1, &[(1, 32)]));
         assert!(plain("id", u64::MAX, 2, &[(1, 32), (2, 32), (9, 32)]));

@@ -3,11 +3,10 @@
 use std::fmt;
 use std::sync::Arc;
 
-use serde::{Deserialize, Serialize};
-
 use super::passphrase::{Derivation, NotDerived, PassphraseCost, SALT_LENGTH};
 use crate::client::Client;
 use crate::crypto::{CryptoBackend, Entropy, SecretBytes};
+use crate::kms::codec::{Codec, Reader, Writer};
 use crate::kms::error::{KmsError, KmsResult};
 use crate::provider::{KeyProvider, RawAesProvider};
 
@@ -152,11 +151,33 @@ impl fmt::Debug for RootKey {
 }
 
 /// How something was sealed: stored beside it, in the clear.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum Way {
     Bytes,
     Passphrase(Derivation),
     Provider,
+}
+
+impl Codec<'_> for Way {
+    fn write(&self, writer: &mut Writer) {
+        match self {
+            Way::Bytes => writer.variant(0),
+            Way::Passphrase(derivation) => {
+                writer.variant(1);
+                derivation.write(writer);
+            }
+            Way::Provider => writer.variant(2),
+        }
+    }
+
+    fn read(reader: &mut Reader<'_>) -> Option<Self> {
+        match reader.variant()? {
+            0 => Some(Way::Bytes),
+            1 => Derivation::read(reader).map(Way::Passphrase),
+            2 => Some(Way::Provider),
+            _ => None,
+        }
+    }
 }
 
 impl Way {
@@ -185,4 +206,37 @@ pub(super) enum Locked {
     Limits,
     /// The root key is none, or the system failed.
     Kms(KmsError),
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::kms::codec::decode;
+    use crate::kms::codec::tests::assert_stored;
+
+    #[test]
+    fn ways_at_rest() {
+        let derivation = Derivation {
+            cost: PassphraseCost {
+                memory: 65_536,
+                passes: 3,
+                lanes: u32::MAX,
+            },
+            salt: vec![0xf0; SALT_LENGTH],
+        };
+        assert_stored(&Way::Bytes, &[b"\x00"]);
+        assert_stored(
+            &Way::Passphrase(derivation),
+            &[
+                b"\x01",
+                b"\x80\x80\x04",
+                b"\x03",
+                b"\xff\xff\xff\xff\x0f",
+                b"\x10",
+                &[0xf0; 16],
+            ],
+        );
+        assert_stored(&Way::Provider, &[b"\x02"]);
+        assert_eq!(decode::<Way>(&[3]), None);
+    }
 }

@@ -5,10 +5,10 @@ use proptest::prelude::*;
 use super::provider::Remote;
 use super::*;
 use crate::crypto::Entropy;
+use crate::kms::codec::encode;
 use crate::kms::digest::{digest, hex};
 use crate::kms::vault::envelope::{self, Content};
 use crate::kms::vault::passphrase::Derivation;
-use crate::kms::vault::record::encode;
 use crate::kms::vault::root_key::Way;
 
 const DAMAGED: RecordProblem = RecordProblem::Damaged;
@@ -102,7 +102,7 @@ fn a_forged_root_does_not_open() {
 /// The root record with another header, and a message that names it.
 fn with_way(blob: &[u8], way: &Way) -> Vec<u8> {
     let length = usize::from(u16::from_be_bytes([blob[9], blob[10]]));
-    let header = encode(&[], way).unwrap();
+    let header = encode(&[], way);
     let length_bytes = (header.len() as u16).to_be_bytes();
     let (before, message) = blob.split_at(11 + length);
     let prefix = [&before[..9], &length_bytes, header.as_slice()].concat();
@@ -165,7 +165,7 @@ fn the_header_is_bound_to_the_message() {
     assert!(matches!(opened, Err(KmsError::WrongRoot { .. })));
     // The header alone: 11 bytes, and the kind.
     let mut header_only = blob.clone();
-    header_only[11] = encode(&[], &Way::Provider).unwrap().as_slice()[0];
+    header_only[11] = encode(&[], &Way::Provider).as_slice()[0];
     store.put("root", &with_digest(header_only));
     let opened = open_with(&store, root, Creation::IfMissing);
     assert_eq!(problem(opened, "root"), DAMAGED);
@@ -267,7 +267,7 @@ fn a_record_with_another_stores_id() {
         id: "another",
         ..root.sealing_key()
     };
-    let payload = encode(&[1], &value("x")).unwrap();
+    let payload = encode(&[1], &value("x"));
     let payload = payload.as_slice();
     let record = crate::kms::vault::record::seal_record;
     let blob = record(&backend, &mut entropy, key, "a", 1, &[0; 8], payload).unwrap();

@@ -12,25 +12,39 @@ mod rotation;
 use std::sync::Arc;
 
 use faulty::FaultyStore;
-use serde::{Deserialize, Serialize};
 
 use super::{Creation, PassphraseCost, RootKey, Stamp, Stored, Vault};
 use crate::client::blocking::block_on;
 use crate::crypto::{CryptoBackend, SecretBytes};
+use crate::kms::codec::{Codec, Reader, Writer};
 use crate::kms::error::{KmsError, KmsResult, RecordProblem};
 use crate::kms::store::{BlobStore, StoreError};
 
 /// A value such as the KMS stores.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 struct Value {
     text: String,
-    numbers: Vec<u64>,
+    number: u64,
+}
+
+impl Codec<'_> for Value {
+    fn write(&self, writer: &mut Writer) {
+        writer.text(&self.text);
+        writer.u64(self.number);
+    }
+
+    fn read(reader: &mut Reader<'_>) -> Option<Self> {
+        Some(Value {
+            text: reader.string()?,
+            number: reader.u64()?,
+        })
+    }
 }
 
 fn value(text: &str) -> Value {
     Value {
         text: text.to_owned(),
-        numbers: vec![1, u64::MAX],
+        number: u64::MAX,
     }
 }
 
