@@ -19,7 +19,7 @@ mkdir -p "$1"
 dir="$(cd "$1" && pwd)"
 
 cargo build --manifest-path "$root/Cargo.toml" --release --example kms_server \
-    --features kms-policy,aws-lc-rs
+    --features kms-server
 target="${CARGO_TARGET_DIR:-$root/target}"
 rustc -O --edition 2024 -o "$dir/load" "$here/load.rs"
 results="$dir/results"

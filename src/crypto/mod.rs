@@ -19,7 +19,7 @@ mod graviola;
 mod random;
 #[cfg(feature = "ring")]
 mod ring;
-#[cfg(feature = "aws-lc-rs")]
+#[cfg(all(feature = "aws-lc-rs", feature = "kms"))]
 mod rsa;
 mod rust_crypto;
 mod secret;
@@ -34,9 +34,9 @@ pub use backend::{CryptoBackend, Primitives};
 pub(crate) use fingerprint::Fingerprint;
 pub(crate) use random::Entropy;
 pub use random::{RandomError, SecureRandom};
-#[cfg(feature = "aws-lc-rs")]
+#[cfg(all(feature = "aws-lc-rs", feature = "kms"))]
 pub(crate) use rsa::WrappingKeyPair;
-#[cfg(feature = "aws-lc-rs")]
+#[cfg(all(feature = "aws-lc-rs", feature = "kms"))]
 pub use rsa::{WrappingAlgorithm, WrappingKeySpec};
 pub use secret::SecretBytes;
 pub(crate) use secret::{

@@ -65,7 +65,7 @@ fn ecdsa_p384() {
     ecdsa("ecdsa_secp384r1_sha384_test.json", Curve::P384);
 }
 
-#[cfg(feature = "aws-lc-rs")]
+#[cfg(all(feature = "aws-lc-rs", feature = "kms"))]
 #[test]
 fn rsa_oaep() {
     use super::rsa::{WrappingAlgorithm, WrappingKeyPair};
