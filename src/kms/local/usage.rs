@@ -71,9 +71,10 @@ pub struct MessageCount {
     pub foreign: u64,
 }
 
-/// A key's usage as it is stored, and what is to be added to it.
+/// A key's usage as it is stored, and what is to be added to it: by version,
+/// sorted.
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
-struct Counts(BTreeMap<u32, Count>);
+struct Counts(Vec<(u32, Count)>);
 
 #[derive(Clone, Copy, Debug, Default, Serialize, Deserialize)]
 struct Count {
@@ -85,9 +86,18 @@ struct Count {
 }
 
 impl Counts {
+    fn of(&mut self, version: u32) -> &mut Count {
+        let known = self.0.binary_search_by_key(&version, |(known, _)| *known);
+        let index = known.unwrap_or_else(|index| {
+            self.0.insert(index, (version, Count::default()));
+            index
+        });
+        &mut self.0[index].1
+    }
+
     fn add(&mut self, other: &Counts) {
         for (version, more) in &other.0 {
-            let count = self.0.entry(*version).or_default();
+            let count = self.of(*version);
             count.wraps = count.wraps.saturating_add(more.wraps);
             count.unwraps = count.unwraps.saturating_add(more.unwraps);
             count.messages = count.messages.saturating_add(more.messages);
@@ -97,7 +107,7 @@ impl Counts {
     }
 
     fn shown(&self) -> KeyUsage {
-        let shown = |(version, count): (&u32, &Count)| {
+        let shown = |(version, count): &(u32, Count)| {
             let usage = VersionUsage {
                 wraps: count.wraps,
                 last_wrap: count.last_wrap.map(SystemTime::from),
@@ -140,7 +150,7 @@ impl UsageCounter {
 
     fn add(&self, version: u32, add: impl FnOnce(&mut Count)) {
         let mut pending = self.pending.lock().unwrap_or_else(PoisonError::into_inner);
-        add(pending.0.entry(version).or_default());
+        add(pending.of(version));
     }
 
     fn take(&self) -> Counts {
