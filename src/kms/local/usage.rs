@@ -52,11 +52,8 @@ pub struct KeyUsage {
 impl KeyUsage {
     /// When the key was last used, by any version, to wrap or to unwrap.
     pub fn last_used(&self) -> Option<SystemTime> {
-        self.versions
-            .values()
-            .flat_map(|version| [version.last_wrap, version.last_unwrap])
-            .flatten()
-            .max()
+        let last = |version: &VersionUsage| version.last_wrap.max(version.last_unwrap);
+        self.versions.values().map(last).max().flatten()
     }
 }
 

@@ -255,7 +255,9 @@ impl Flight {
 /// Each of those who wait can drive the call, and any of them may never be
 /// polled again: so all are woken, and the first who comes polls it.
 fn wake_all(wakers: Vec<Option<Waker>>) {
-    wakers.into_iter().flatten().for_each(Waker::wake);
+    for waker in wakers.into_iter().flatten() {
+        waker.wake();
+    }
 }
 
 impl Wake for Flight {

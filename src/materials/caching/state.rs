@@ -99,6 +99,9 @@ pub(super) enum Unrefreshed {
 
 type FlightKey = (EntryId, Caller);
 
+/// Says what is to go, by its partition and, where there are any, its materials.
+pub(super) type Chosen<'a> = dyn Fn(&str, Option<&Materials>) -> bool + 'a;
+
 pub(super) struct State {
     capacity: usize,
     /// Each hit moves its entry to the front.
@@ -397,7 +400,7 @@ impl State {
 
     /// Evicts the entries that are chosen, and lets what is called for now
     /// serve only those who wait for it already.
-    pub(super) fn evict(&mut self, chosen: impl Fn(&str, Option<&Materials>) -> bool) -> usize {
+    pub(super) fn evict(&mut self, chosen: &Chosen<'_>) -> usize {
         let ids: Vec<EntryId> = self
             .entries
             .iter()
