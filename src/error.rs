@@ -330,15 +330,15 @@ pub enum MaterialsError {
     SignatureKey,
 }
 
-/// A hostile message's text as an error shows it: no control characters, and
-/// not all of it.
-fn shown(text: &str) -> String {
-    let mut shown: String = text
-        .chars()
-        .take(200)
-        .flat_map(char::escape_debug)
-        .collect();
-    if text.chars().nth(200).is_some() {
+/// Text that may be hostile as an error shows it: no control characters, and not
+/// all of it.
+pub(crate) fn shown(text: &str) -> String {
+    const MOST: usize = 200;
+    let mut shown = String::new();
+    for character in text.chars().take(MOST) {
+        shown.extend(character.escape_debug());
+    }
+    if text.chars().nth(MOST).is_some() {
         shown.push('…');
     }
     shown

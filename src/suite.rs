@@ -305,10 +305,7 @@ impl FromStr for CommitmentPolicy {
         Self::ALL
             .into_iter()
             .find(|policy| policy.name() == text)
-            .ok_or_else(|| UnknownName {
-                text: text.to_owned(),
-                known: Self::ALL.map(Self::name).join(", "),
-            })
+            .ok_or_else(|| UnknownName::new(text, &Self::ALL.map(Self::name)))
     }
 }
 

@@ -1,11 +1,12 @@
 //! Waiting for a time without a runtime: one thread of the process, started by
 //! the first who waits, wakes whoever does.
 
-use std::collections::BTreeMap;
+use std::cmp::Reverse;
+use std::collections::{BinaryHeap, HashMap};
 use std::future::Future;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::pin::Pin;
-use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
+use std::sync::{Condvar, LazyLock, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll, Waker};
 use std::time::{Duration, Instant};
 
@@ -14,21 +15,18 @@ use std::time::{Duration, Instant};
 /// never does.
 pub(crate) struct Sleep {
     at: Instant,
-    /// Where the timer keeps this one's waker.
-    place: Option<Place>,
+    /// By which the timer knows this one.
+    number: Option<u64>,
 }
 
 const FOREVER: Duration = Duration::from_secs(1 << 31);
-
-/// By time, and for equal times by number.
-type Place = (Instant, u64);
 
 impl Sleep {
     pub(crate) fn new(time: Duration) -> Self {
         let now = Instant::now();
         // Beyond what the platform can say is beyond any use.
         let at = now.checked_add(time).unwrap_or(now + FOREVER);
-        Sleep { at, place: None }
+        Sleep { at, number: None }
     }
 }
 
@@ -36,10 +34,12 @@ impl Future for Sleep {
     type Output = ();
 
     fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<()> {
+        let waker = context.waker().clone();
+        let mut waiting = TIMER.waiting();
+        // Under the lock: the timer wakes once, and may have done so.
         if Instant::now() >= self.at {
             return Poll::Ready(());
         }
-        let mut waiting = TIMER.waiting();
         if !waiting.is_running {
             let thread = std::thread::Builder::new().name("waxseal timer".to_owned());
             if thread.spawn(|| TIMER.run()).is_err() {
@@ -47,11 +47,9 @@ impl Future for Sleep {
             }
             waiting.is_running = true;
         }
-        let place = self.place.unwrap_or((self.at, waiting.next));
-        self.place = Some(place);
-        waiting.next = waiting.next.max(place.1 + 1);
-        let replaced = waiting.wakers.insert(place, context.waker().clone());
-        TIMER.changed.notify_one();
+        let at = self.at;
+        let number = *self.number.get_or_insert_with(|| waiting.start(at));
+        let replaced = waiting.wakers.insert(number, waker);
         // Not under the lock: a waker may be what holds another of these.
         drop(waiting);
         drop(replaced);
@@ -61,32 +59,51 @@ impl Future for Sleep {
 
 impl Drop for Sleep {
     fn drop(&mut self) {
-        if let Some(place) = self.place {
-            let waker = TIMER.waiting().wakers.remove(&place);
+        if let Some(number) = self.number {
+            let waker = TIMER.waiting().end(number);
             drop(waker);
         }
     }
 }
 
+#[derive(Default)]
 struct Timer {
     waiting: Mutex<Waiting>,
     changed: Condvar,
 }
 
+#[derive(Default)]
 struct Waiting {
     is_running: bool,
     next: u64,
-    wakers: BTreeMap<Place, Waker>,
+    /// By number.
+    wakers: HashMap<u64, Waker>,
+    /// The numbers by their times, the next first; also of some who have gone.
+    times: BinaryHeap<Reverse<(Instant, u64)>>,
 }
 
-static TIMER: Timer = Timer {
-    waiting: Mutex::new(Waiting {
-        is_running: false,
-        next: 0,
-        wakers: BTreeMap::new(),
-    }),
-    changed: Condvar::new(),
-};
+static TIMER: LazyLock<Timer> = LazyLock::new(Timer::default);
+
+impl Waiting {
+    fn start(&mut self, at: Instant) -> u64 {
+        let number = self.next;
+        self.next += 1;
+        self.times.push(Reverse((at, number)));
+        TIMER.changed.notify_one();
+        number
+    }
+
+    fn end(&mut self, number: u64) -> Option<Waker> {
+        let waker = self.wakers.remove(&number);
+        // Where most of the times are of those who have gone.
+        if self.times.len() / 2 > self.wakers.len() + 32 {
+            let wakers = &self.wakers;
+            self.times
+                .retain(|Reverse((_, number))| wakers.contains_key(number));
+        }
+        waker
+    }
+}
 
 impl Timer {
     fn waiting(&self) -> MutexGuard<'_, Waiting> {
@@ -97,13 +114,14 @@ impl Timer {
         let mut waiting = self.waiting();
         loop {
             let now = Instant::now();
-            let Some((&(at, number), _)) = waiting.wakers.first_key_value() else {
+            let Some(&Reverse((at, number))) = waiting.times.peek() else {
                 let waited = self.changed.wait(waiting);
                 waiting = waited.unwrap_or_else(PoisonError::into_inner);
                 continue;
             };
             if at <= now {
-                let waker = waiting.wakers.remove(&(at, number));
+                waiting.times.pop();
+                let waker = waiting.wakers.remove(&number);
                 // Not under the lock: a waker may poll, and so come back here. One
                 // that panics is its executor's fault, and must not end the timer.
                 drop(waiting);

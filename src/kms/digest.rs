@@ -30,9 +30,11 @@ pub(super) fn hex_into<'a>(bytes: &[u8], out: &'a mut [u8; 2 * DIGEST_LENGTH]) -
 
 /// Hexadecimal digits, in lower case.
 pub(super) fn hex(bytes: &[u8]) -> String {
-    bytes
-        .iter()
-        .flat_map(|byte| [byte >> 4, byte & 15])
-        .map(|digit| char::from(DIGITS[usize::from(digit)]))
-        .collect()
+    let mut text = String::with_capacity(2 * bytes.len());
+    for byte in bytes {
+        for digit in [byte >> 4, byte & 15] {
+            text.push(char::from(DIGITS[usize::from(digit)]));
+        }
+    }
+    text
 }

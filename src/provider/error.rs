@@ -324,12 +324,14 @@ impl UnwrapFailures {
         self.0.iter_mut().flat_map(|failure| &mut failure.causes)
     }
 
+    /// All causes.
+    pub(crate) fn causes(&self) -> impl Iterator<Item = &ProviderError> {
+        self.0.iter().flat_map(|failure| &failure.causes)
+    }
+
     /// Whether a retry makes sense for at least one of them.
     pub fn is_retryable(&self) -> bool {
-        self.0
-            .iter()
-            .flat_map(|failure| &failure.causes)
-            .any(ProviderError::is_retryable)
+        self.causes().any(ProviderError::is_retryable)
     }
 }
 

@@ -26,6 +26,7 @@ pub use error::{
 pub use local_kms::LocalKmsProvider;
 pub use multi::MultiProvider;
 pub use raw_aes::{InvalidRawAesKey, RawAesProvider};
+pub(crate) use retry::Retryable;
 pub use retry::{RetryPolicy, RetryProvider};
 
 use crate::context::EncryptionContext;

@@ -2,6 +2,8 @@
 
 use std::fmt;
 
+use crate::error::shown;
+
 /// Who asks: an account's root, or a user or a role of the account, by the
 /// ARNs of AWS IAM.
 ///
@@ -73,7 +75,7 @@ impl Principal {
 
     fn new(account: &str, kind: PrincipalKind, name: &str) -> Result<Self, InvalidPrincipal> {
         let invalid = |given: &str, reason| InvalidPrincipal {
-            given: given.escape_debug().take(200).collect(),
+            given: shown(given),
             reason,
         };
         if !is_account(account) {
@@ -156,7 +158,7 @@ impl std::str::FromStr for Principal {
             }
         });
         parsed.ok_or_else(|| InvalidPrincipal {
-            given: arn.escape_debug().take(200).collect(),
+            given: shown(arn),
             reason: "it is no ARN of a root, a user or a role",
         })
     }

@@ -3,7 +3,7 @@
 use std::io;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::Ordering;
-use std::sync::mpsc::{self, RecvTimeoutError};
+use std::sync::{Arc, Condvar, Mutex, PoisonError};
 use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
@@ -96,7 +96,8 @@ impl LocalKms {
         self.only_application("StartScheduler")
             .map_err(|denied| io::Error::new(io::ErrorKind::PermissionDenied, denied))?;
         let kms = self.clone();
-        let (stop, stopped) = mpsc::channel::<()>();
+        let stop = Arc::new(Stop::default());
+        let stopped = stop.clone();
         let pause = every.min(kms.0.usage_flush_interval);
         let pause = pause.max(Duration::from_millis(10));
         let thread = thread::Builder::new()
@@ -115,7 +116,7 @@ impl LocalKms {
                     }
                     // A failure leaves the counts for the next time.
                     let _ = blocking::block_on(kms.flush_usage());
-                    if stopped.recv_timeout(pause) != Err(RecvTimeoutError::Timeout) {
+                    if stopped.comes_within(pause) {
                         return;
                     }
                 }
@@ -123,7 +124,7 @@ impl LocalKms {
         self.0.schedulers.fetch_add(1, Ordering::Relaxed);
         Ok(Scheduler {
             kms: self.clone(),
-            stop: Some(stop),
+            stop,
             thread: Some(thread),
         })
     }
@@ -146,14 +147,34 @@ impl DueReport {
 #[must_use = "dropping it ends the thread"]
 pub struct Scheduler {
     kms: LocalKms,
-    stop: Option<mpsc::Sender<()>>,
+    stop: Arc<Stop>,
     thread: Option<JoinHandle<()>>,
+}
+
+/// Tells the thread to end.
+#[derive(Debug, Default)]
+struct Stop {
+    is_asked: Mutex<bool>,
+    asked: Condvar,
+}
+
+impl Stop {
+    fn stop(&self) {
+        *self.is_asked.lock().unwrap_or_else(PoisonError::into_inner) = true;
+        self.asked.notify_one();
+    }
+
+    fn comes_within(&self, pause: Duration) -> bool {
+        let is_asked = self.is_asked.lock().unwrap_or_else(PoisonError::into_inner);
+        let waited = (self.asked).wait_timeout_while(is_asked, pause, |is_asked| !*is_asked);
+        *waited.unwrap_or_else(PoisonError::into_inner).0
+    }
 }
 
 impl Drop for Scheduler {
     fn drop(&mut self) {
         self.kms.0.schedulers.fetch_sub(1, Ordering::Relaxed);
-        drop(self.stop.take());
+        self.stop.stop();
         if let Some(thread) = self.thread.take()
             // A callback may hold it.
             && thread.thread().id() != thread::current().id()

@@ -101,8 +101,12 @@ pub(super) enum Change<T> {
 impl<'a> Outcome<'a> {
     /// That something was done, or why it was not.
     pub(super) fn of<T, E: Borrow<KmsError>>(result: &'a Result<T, E>) -> Self {
+        Self::of_error(result.as_ref().err().map(Borrow::borrow))
+    }
+
+    fn of_error(error: Option<&'a KmsError>) -> Self {
         Outcome {
-            error: result.as_ref().err().map(Borrow::borrow),
+            error,
             keys: &[],
             used: None,
             source: None,
@@ -229,15 +233,19 @@ impl Inner {
         if !self.takes_note() {
             return result;
         }
+        self.note_named(&call, result.as_ref().err()).await?;
+        result
+    }
+
+    async fn note_named(&self, call: &Call<'_>, error: Option<&KmsError>) -> KmsResult<()> {
         let named = self.named_arn(call.key).await;
         self.note(
-            &call,
+            call,
             Outcome {
                 keys: named.as_deref().as_slice(),
-                ..Outcome::of(&result)
+                ..Outcome::of_error(error)
             },
-        )?;
-        result
+        )
     }
 
     /// Uses a key: cheap, from what was read of it a short time ago.
@@ -257,16 +265,8 @@ impl Inner {
         key: KmsResult<Arc<Loaded>>,
         work: impl FnOnce(&KeyRecord) -> KmsResult<Used<T>>,
     ) -> KmsResult<(Arc<Loaded>, Used<T>)> {
-        let found = async {
-            self.enter(&call)?;
-            self.with_grants_of(&call, key?).await
-        };
-        let key = match found.await {
-            Ok(key) => key,
-            Err(error) => return self.settle(call, Err(error)).await,
-        };
-        let aliases = match self.aliases_asked(&call, key.id(), &key.guard).await {
-            Ok(aliases) => aliases,
+        let (key, aliases) = match self.enter_with(&call, key).await {
+            Ok(found) => found,
             Err(error) => return self.settle(call, Err(error)).await,
         };
         let aliases = as_strs(&aliases);
@@ -283,6 +283,18 @@ impl Inner {
         let used = used?;
         self.flush_usage_if_due(&key).await;
         Ok((key, used))
+    }
+
+    /// What there is to know before a key is used.
+    async fn enter_with(
+        &self,
+        call: &Call<'_>,
+        key: KmsResult<Arc<Loaded>>,
+    ) -> KmsResult<(Arc<Loaded>, Vec<String>)> {
+        self.enter(call)?;
+        let key = self.with_grants_of(call, key?).await?;
+        let aliases = self.aliases_asked(call, key.id(), &key.guard).await?;
+        Ok((key, aliases))
     }
 
     /// What a failed note of it makes of a call is the caller's to return: what

@@ -51,11 +51,8 @@ pub struct KeyUsage {
 impl KeyUsage {
     /// When the key was last used, by any version, to wrap or to unwrap.
     pub fn last_used(&self) -> Option<SystemTime> {
-        self.versions
-            .values()
-            .flat_map(|version| [version.last_wrap, version.last_unwrap])
-            .flatten()
-            .max()
+        let last = |version: &VersionUsage| version.last_wrap.max(version.last_unwrap);
+        self.versions.values().map(last).max().flatten()
     }
 }
 
@@ -70,9 +67,10 @@ pub struct MessageCount {
     pub foreign: u64,
 }
 
-/// A key's usage as it is stored, and what is to be added to it.
+/// A key's usage as it is stored, and what is to be added to it: by version,
+/// sorted.
 #[derive(Clone, Debug, Default)]
-struct Counts(BTreeMap<u32, Count>);
+struct Counts(Vec<(u32, Count)>);
 
 #[derive(Clone, Copy, Debug, Default)]
 struct Count {
@@ -93,11 +91,12 @@ impl Codec<'_> for Counts {
     }
 
     fn read(reader: &mut Reader<'_>) -> Option<Self> {
-        let mut counts = BTreeMap::new();
+        let mut counts = Counts::default();
         for _ in 0..reader.count()? {
-            counts.insert(reader.u32()?, Count::read(reader)?);
+            let version = reader.u32()?;
+            *counts.of(version) = Count::read(reader)?;
         }
-        Some(Counts(counts))
+        Some(counts)
     }
 }
 
@@ -122,9 +121,18 @@ impl Codec<'_> for Count {
 }
 
 impl Counts {
+    fn of(&mut self, version: u32) -> &mut Count {
+        let known = self.0.binary_search_by_key(&version, |(known, _)| *known);
+        let index = known.unwrap_or_else(|index| {
+            self.0.insert(index, (version, Count::default()));
+            index
+        });
+        &mut self.0[index].1
+    }
+
     fn add(&mut self, other: &Counts) {
         for (version, more) in &other.0 {
-            let count = self.0.entry(*version).or_default();
+            let count = self.of(*version);
             count.wraps = count.wraps.saturating_add(more.wraps);
             count.unwraps = count.unwraps.saturating_add(more.unwraps);
             count.messages = count.messages.saturating_add(more.messages);
@@ -134,7 +142,7 @@ impl Counts {
     }
 
     fn shown(&self) -> KeyUsage {
-        let shown = |(version, count): (&u32, &Count)| {
+        let shown = |(version, count): &(u32, Count)| {
             let usage = VersionUsage {
                 wraps: count.wraps,
                 last_wrap: count.last_wrap.map(SystemTime::from),
@@ -177,7 +185,7 @@ impl UsageCounter {
 
     fn add(&self, version: u32, add: impl FnOnce(&mut Count)) {
         let mut pending = self.pending.lock().unwrap_or_else(PoisonError::into_inner);
-        add(pending.0.entry(version).or_default());
+        add(pending.of(version));
     }
 
     fn take(&self) -> Counts {
@@ -436,7 +444,7 @@ mod tests {
             last_unwrap: Some(Timestamp::LAST),
             messages: 300,
         };
-        let counts = Counts(BTreeMap::from([(2, most), (1, Count::default())]));
+        let counts = Counts(vec![(1, Count::default()), (2, most)]);
         assert_stored(
             &counts,
             &[

@@ -6,6 +6,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use crate::crypto::RandomError;
+use crate::error::shown;
 
 /// What went wrong in a store. Each variant says what the blob is after it;
 /// nothing was changed unless it is [`Uncertain`](Self::Uncertain).
@@ -150,10 +151,7 @@ impl StoreError {
     }
 
     pub(super) fn invalid_name(name: &str) -> Self {
-        let shown = name.get(..super::MAX_NAME_LENGTH).unwrap_or(name);
-        Self::InvalidName {
-            name: shown.escape_default().take(400).collect(),
-        }
+        Self::InvalidName { name: shown(name) }
     }
 
     pub(super) fn damaged(name: &str, reason: impl Into<String>) -> Self {

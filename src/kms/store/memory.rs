@@ -25,25 +25,32 @@ pub struct MemoryStore {
 #[derive(Default)]
 struct Shared {
     blobs: BTreeMap<String, Blob>,
-    /// How many changes there were, by the names' first segments.
-    changes: BTreeMap<String, u64>,
+    /// The names' first segments, sorted, and how many changes there were in each.
+    changes: Vec<(String, u64)>,
 }
 
 impl Shared {
     fn note_change(&mut self, name: &str) {
         let segment = name.split('/').next().unwrap_or_default();
-        match self.changes.get_mut(segment) {
-            Some(changes) => *changes += 1,
-            None => drop(self.changes.insert(segment.to_owned(), 1)),
+        match self.find_changes(segment) {
+            Ok(index) => self.changes[index].1 += 1,
+            Err(index) => self.changes.insert(index, (segment.to_owned(), 1)),
         }
     }
 
     /// Of the first segment, if the prefix has all of it, else of all.
     fn changes(&self, prefix: &str) -> u64 {
         match prefix.split_once('/') {
-            Some((segment, _)) => self.changes.get(segment).copied().unwrap_or_default(),
-            None => self.changes.values().sum(),
+            Some((segment, _)) => self
+                .find_changes(segment)
+                .map_or(0, |index| self.changes[index].1),
+            None => self.changes.iter().map(|(_, changes)| changes).sum(),
         }
+    }
+
+    fn find_changes(&self, segment: &str) -> Result<usize, usize> {
+        self.changes
+            .binary_search_by(|(known, _)| known.as_str().cmp(segment))
     }
 }
 

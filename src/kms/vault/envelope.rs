@@ -192,15 +192,12 @@ fn not_opened(way: &Way, error: Error) -> NotOpened {
     };
     match error {
         Error::Unwrap(failures) => {
-            let is_another = failures
-                .iter()
-                .flat_map(|failure| &failure.causes)
-                .all(|cause| {
-                    matches!(
-                        cause.kind(),
-                        ProviderErrorKind::NotConfigured | ProviderErrorKind::InvalidCiphertext
-                    )
-                });
+            let is_another = failures.causes().all(|cause| {
+                matches!(
+                    cause.kind(),
+                    ProviderErrorKind::NotConfigured | ProviderErrorKind::InvalidCiphertext
+                )
+            });
             let error = Error::Unwrap(failures);
             if is_another {
                 another(error)

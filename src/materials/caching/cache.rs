@@ -12,7 +12,7 @@ use super::flight::{Call, Flight};
 use super::id::EntryId;
 use super::limits::Limits;
 use super::report;
-use super::state::{Decision, Need, Place, State, Unrefreshed};
+use super::state::{Chosen, Decision, Need, Place, State, Unrefreshed};
 use super::statistics::{CacheEvent, CacheOutcome, CacheStatistics};
 use crate::clock::{Clock, SystemClock};
 use crate::error::{Error, Result};
@@ -108,13 +108,13 @@ impl DataKeyCache {
     /// is asked for at this moment serves those who wait for it, and nobody
     /// else.
     pub fn clear(&self) -> usize {
-        self.0.evict(|_, _| true)
+        self.0.evict(&|_, _| true)
     }
 
     /// Evicts a partition ([`Caching::partition`](super::Caching::partition)),
     /// as [`clear`](Self::clear) does.
     pub fn evict_partition(&self, partition: &str) -> usize {
-        self.0.evict(|found, _| found == partition)
+        self.0.evict(&|found, _| found == partition)
     }
 
     /// Evicts what was wrapped or unwrapped under a wrapping key, named as the
@@ -123,7 +123,7 @@ impl DataKeyCache {
     /// entry.
     pub fn evict_key(&self, key: &str) -> usize {
         self.0
-            .evict(|_, materials| materials.is_none_or(|materials| materials.is_under(key)))
+            .evict(&|_, materials| materials.is_none_or(|materials| materials.is_under(key)))
     }
 
     /// Evicts what has expired; says how many data keys that were. Worth
@@ -299,7 +299,7 @@ impl Shared {
         result
     }
 
-    fn evict(&self, chosen: impl Fn(&str, Option<&Materials>) -> bool) -> usize {
+    fn evict(&self, chosen: &Chosen<'_>) -> usize {
         self.with_state(|state| state.evict(chosen))
     }
 

@@ -4,7 +4,6 @@
 //! who started it, so that one who gives up, or is never polled again, takes
 //! nothing from the others, and nothing has to be asked twice.
 
-use std::collections::BTreeMap;
 use std::future::Future;
 use std::pin::Pin;
 use std::sync::{Arc, OnceLock, PoisonError};
@@ -32,11 +31,12 @@ struct State {
     stage: Stage,
     /// Whether the call asked to be polled since it was last.
     is_woken: bool,
-    /// By seat.
-    wakers: BTreeMap<u64, Waker>,
-    next_seat: u64,
-    /// How many there are still.
+    /// By seat; those after the last have none.
+    wakers: Vec<Option<Waker>>,
+    /// How many seats there are, taken or not.
     seats: usize,
+    /// Those that were left, to be taken again.
+    free: Vec<usize>,
     /// What it shares with the calls that were made because it failed, and they
     /// because of theirs; and which of them it is.
     attempts: Option<(Arc<Mutex<Attempts>>, u32)>,
@@ -74,9 +74,9 @@ impl Flight {
         let state = State {
             stage: Stage::Waiting(call),
             is_woken: true,
-            wakers: BTreeMap::new(),
-            next_seat: 0,
+            wakers: Vec::new(),
             seats: 0,
+            free: Vec::new(),
             attempts: None,
         };
         Arc::new(Flight {
@@ -125,21 +125,21 @@ impl Flight {
     }
 
     /// Joins; [`leave`](Self::leave) gives the seat back.
-    pub(super) fn board(&self) -> u64 {
+    pub(super) fn board(&self) -> usize {
         let mut state = self.state();
-        let seat = state.next_seat;
-        state.next_seat += 1;
-        state.seats += 1;
-        seat
+        state.free.pop().unwrap_or_else(|| {
+            state.seats += 1;
+            state.seats - 1
+        })
     }
 
     /// Leaves. The last one to do so gets the call, to drop it outside of any
     /// lock.
-    pub(super) fn leave(&self, seat: u64) -> Left {
+    pub(super) fn leave(&self, seat: usize) -> Left {
         let mut state = self.state();
-        let waker = state.wakers.remove(&seat);
-        state.seats = state.seats.saturating_sub(1);
-        if state.seats > 0 {
+        let waker = state.wakers.get_mut(seat).and_then(Option::take);
+        state.free.push(seat);
+        if state.free.len() < state.seats {
             return Left {
                 is_over: matches!(state.stage, Stage::Landed(_)),
                 _dropped: (None, waker),
@@ -156,7 +156,7 @@ impl Flight {
     /// before anybody else sees it.
     pub(super) fn poll(
         self: &Arc<Self>,
-        seat: u64,
+        seat: usize,
         context: &mut Context<'_>,
         land: impl Fn(&Result<Materials>),
     ) -> Poll<Result<Materials>> {
@@ -189,17 +189,20 @@ impl Flight {
         }
     }
 
-    fn take_call(&self, seat: u64, context: &mut Context<'_>) -> Turn {
+    fn take_call(&self, seat: usize, context: &mut Context<'_>) -> Turn {
         let mut state = self.state();
         if let Stage::Landed(result) = &state.stage {
             return Turn::Landed(result.clone());
         }
         // Also before polling: the call may ask for the next poll within this.
         let waker = context.waker();
-        let replaced = match state.wakers.get_mut(&seat) {
+        if state.wakers.len() <= seat {
+            state.wakers.resize(seat + 1, None);
+        }
+        let known = &mut state.wakers[seat];
+        let replaced = match known {
             Some(known) if known.will_wake(waker) => None,
-            Some(known) => Some(std::mem::replace(known, waker.clone())),
-            None => state.wakers.insert(seat, waker.clone()),
+            _ => known.replace(waker.clone()),
         };
         let turn = match &state.stage {
             Stage::Waiting(_) if state.is_woken => {
@@ -224,7 +227,7 @@ impl Flight {
         let wakers = if state.is_woken {
             std::mem::take(&mut state.wakers)
         } else {
-            BTreeMap::new()
+            Vec::new()
         };
         drop(state);
         wake_all(wakers);
@@ -251,8 +254,10 @@ impl Flight {
 
 /// Each of those who wait can drive the call, and any of them may never be
 /// polled again: so all are woken, and the first who comes polls it.
-fn wake_all(wakers: BTreeMap<u64, Waker>) {
-    wakers.into_values().for_each(Waker::wake);
+fn wake_all(wakers: Vec<Option<Waker>>) {
+    for waker in wakers.into_iter().flatten() {
+        waker.wake();
+    }
 }
 
 impl Wake for Flight {

@@ -17,7 +17,7 @@ use crate::message::EncryptedDataKey;
 use crate::provider::ProviderIdentity;
 use crate::suite::CommitmentPolicy;
 
-#[derive(Clone, Copy, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub(super) struct EntryId([u8; Fingerprint::LENGTH]);
 
 /// The parts that all of a manager's identifiers begin with.

@@ -6,7 +6,7 @@ use std::time::Duration;
 use super::DataKeyCache;
 use crate::crypto::CryptoBackend;
 use crate::error::{Error, Result};
-use crate::provider::ProviderErrorKind;
+use crate::provider::Retryable;
 
 /// The most messages that one data key may encrypt (framework/caching-cmm.md,
 /// "Limit Messages").
@@ -185,17 +185,9 @@ impl Limits {
 
 /// The longest time that a provider asks to be left alone.
 fn retry_after(error: &Error) -> Duration {
-    let after = |kind| match kind {
-        ProviderErrorKind::Throttled { retry_after } => retry_after,
-        _ => None,
-    };
     let asked = match error {
-        Error::Provider(error) => after(error.kind()),
-        Error::Unwrap(failures) => failures
-            .iter()
-            .flat_map(|failure| &failure.causes)
-            .filter_map(|cause| after(cause.kind()))
-            .max(),
+        Error::Provider(error) => error.retry_after(),
+        Error::Unwrap(failures) => failures.retry_after(),
         _ => None,
     };
     asked.unwrap_or_default()

@@ -113,7 +113,7 @@ impl CachingMaterialsManager {
         check_encryption_context(request.context, request.required)?;
         let id = self.prefix.of_encryption(&request)?;
         let call = || self.encryption_call(&request);
-        let (materials, outcome) = self.obtain(id, request.caller, Some(bound), call).await?;
+        let (materials, outcome) = self.obtain(id, request.caller, Some(bound), &call).await?;
         match materials {
             Materials::Encryption(materials) => Ok(Obtained {
                 materials: EncryptionMaterials::Reusable(materials),
@@ -162,7 +162,7 @@ impl CachingMaterialsManager {
         let bound = bound_only(&request)?;
         let id = self.prefix.of_decryption(&request)?;
         let call = || self.decryption_call(&request);
-        let (materials, outcome) = self.obtain(id, request.caller, None, call).await?;
+        let (materials, outcome) = self.obtain(id, request.caller, None, &call).await?;
         let Materials::Decryption(opened) = materials else {
             return Err(mixed_up());
         };
@@ -211,7 +211,7 @@ impl CachingMaterialsManager {
         id: EntryId,
         caller: Caller,
         charge: Option<u64>,
-        make_call: impl Fn() -> Call,
+        make_call: &(dyn Fn() -> Call + Sync),
     ) -> Result<(Materials, CacheOutcome)> {
         let operation = match charge {
             Some(_) => ProviderOperation::Generate,

@@ -8,7 +8,8 @@
 //! given up before the landing is free again; after it, it stays charged. So
 //! the charges are never fewer than the messages.
 
-use std::collections::{BTreeMap, HashMap};
+use std::cmp::Reverse;
+use std::collections::{BinaryHeap, HashMap};
 use std::ops::Range;
 use std::sync::Arc;
 use std::time::Duration;
@@ -84,7 +85,7 @@ pub(super) enum Decision {
 /// A seat in a flight.
 pub(super) struct Place {
     pub(super) flight: Arc<Flight>,
-    pub(super) seat: u64,
+    pub(super) seat: usize,
     pub(super) reserved: Option<u64>,
 }
 
@@ -98,12 +99,16 @@ pub(super) enum Unrefreshed {
 
 type FlightKey = (EntryId, Caller);
 
+/// Says what is to go, by its partition and, where there are any, its materials.
+pub(super) type Chosen<'a> = dyn Fn(&str, Option<&Materials>) -> bool + 'a;
+
 pub(super) struct State {
     capacity: usize,
     /// Each hit moves its entry to the front.
     entries: LruCache<EntryId, Entry>,
-    /// Entries by their expiry and number.
-    expiries: BTreeMap<(Duration, u64), EntryId>,
+    /// Entries by their expiry and number, the next to expire first; and some that
+    /// were taken out before they expired.
+    expiries: BinaryHeap<Reverse<(Duration, u64, EntryId)>>,
     /// Decryptions that failed, and from when until when that holds. Apart from the
     /// entries, so that bad messages push no good data key out.
     refused: LruCache<EntryId, Refusal>,
@@ -129,7 +134,7 @@ impl State {
         State {
             capacity,
             entries: LruCache::unbounded(),
-            expiries: BTreeMap::new(),
+            expiries: BinaryHeap::new(),
             refused: LruCache::unbounded(),
             flights: HashMap::new(),
             next: 0,
@@ -333,10 +338,10 @@ impl State {
         }
         while self.entries.len() >= self.capacity {
             if self.sweep(now, 1) == 0 {
-                let Some((id, entry)) = self.entries.pop_lru() else {
+                let Some((_, entry)) = self.entries.pop_lru() else {
                     break;
                 };
-                self.removed(id, entry, Cause::Capacity);
+                self.removed(entry, Cause::Capacity);
             }
         }
         let number = self.next;
@@ -353,39 +358,49 @@ impl State {
             refresh_from: Duration::ZERO,
         };
         self.entries.put(id, entry);
-        self.expiries.insert((expires, number), id);
+        self.expiries.push(Reverse((expires, number, id)));
+        self.forget_expiries();
     }
 
     fn remove(&mut self, id: EntryId, cause: Cause) {
         if let Some(entry) = self.entries.pop(&id) {
-            self.removed(id, entry, cause);
+            self.removed(entry, cause);
         }
     }
 
-    fn removed(&mut self, id: EntryId, entry: Entry, cause: Cause) {
-        let known = self.expiries.remove(&(entry.expires, entry.number));
-        debug_assert!(known.is_none_or(|known| known == id));
+    fn removed(&mut self, entry: Entry, cause: Cause) {
         self.statistics.evicted.count(cause);
         self.removed.entries.push(entry);
     }
 
     /// Takes expired entries away, so many at most; says how many.
     pub(super) fn sweep(&mut self, now: Duration, at_most: usize) -> usize {
-        for swept in 0..at_most {
-            let Some((&(expires, _), &id)) = self.expiries.first_key_value() else {
-                return swept;
-            };
-            if expires > now {
-                return swept;
+        let mut swept = 0;
+        while swept < at_most
+            && let Some(&Reverse((expires, number, id))) = self.expiries.peek()
+            && expires <= now
+        {
+            self.expiries.pop();
+            if is_entry(&self.entries, number, &id) {
+                self.remove(id, Cause::Expired);
+                swept += 1;
             }
-            self.remove(id, Cause::Expired);
         }
-        at_most
+        swept
+    }
+
+    /// Drops the expiries of entries that are gone, where they are most.
+    fn forget_expiries(&mut self) {
+        if self.expiries.len() / 2 > self.entries.len() + SWEEP {
+            let entries = &self.entries;
+            self.expiries
+                .retain(|Reverse((_, number, id))| is_entry(entries, *number, id));
+        }
     }
 
     /// Evicts the entries that are chosen, and lets what is called for now
     /// serve only those who wait for it already.
-    pub(super) fn evict(&mut self, chosen: impl Fn(&str, Option<&Materials>) -> bool) -> usize {
+    pub(super) fn evict(&mut self, chosen: &Chosen<'_>) -> usize {
         let ids: Vec<EntryId> = self
             .entries
             .iter()
@@ -463,6 +478,11 @@ impl State {
         let replaced = self.refused.put(id, (error.clone(), now..until, partition));
         self.removed.refused.extend(replaced);
     }
+}
+
+/// Whether there is this very entry.
+fn is_entry(entries: &LruCache<EntryId, Entry>, number: u64, id: &EntryId) -> bool {
+    entries.peek(id).is_some_and(|entry| entry.number == number)
 }
 
 fn position(flights: &[Aloft], flight: &Arc<Flight>) -> Option<usize> {

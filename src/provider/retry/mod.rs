@@ -14,6 +14,7 @@ use std::fmt;
 #[cfg(feature = "aws-kms")]
 pub(crate) use policy::Attempts;
 pub use policy::RetryPolicy;
+pub(crate) use policy::Retryable;
 
 use super::{
     GenerateDataKey, GeneratedDataKey, KeyProvider, ProviderError, ProviderErrorKind,

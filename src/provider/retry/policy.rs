@@ -233,8 +233,7 @@ impl Retryable for ProviderError {
 impl Retryable for UnwrapFailures {
     /// The longest of all, since each would be asked again.
     fn retry_after(&self) -> Option<Duration> {
-        let causes = self.iter().flat_map(|failure| &failure.causes);
-        causes.filter_map(Retryable::retry_after).max()
+        self.causes().filter_map(Retryable::retry_after).max()
     }
 
     fn after(mut self, attempts: u32) -> Self {

@@ -4,9 +4,9 @@
 
 use super::context::{self, ConditionKey, Request, Scalar, Values};
 use super::date;
-use super::error::shown;
 use super::pattern::{Case, Pattern, Syntax, arn_parts};
 use super::statement::Effect;
+use crate::error::shown;
 
 #[derive(Debug)]
 pub(super) struct Condition {

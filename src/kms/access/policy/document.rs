@@ -5,10 +5,11 @@ use std::fmt;
 
 use super::condition::{Condition, compile_parts};
 use super::context::{ConditionKey, Known};
-use super::error::{PolicyError, shown};
+use super::error::PolicyError;
 use super::json::Json;
 use super::pattern::{Pattern, Syntax, arn_parts};
 use super::statement::{Action, Effect, Listed, Resource, Statement, Who};
+use crate::error::shown;
 use crate::kms::access::principal::{Principal, PrincipalKind, is_account};
 
 /// The longest policy in bytes: 256 KiB. (AWS KMS takes 32 KiB.)

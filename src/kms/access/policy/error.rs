@@ -2,6 +2,8 @@
 
 use std::fmt;
 
+use crate::error::shown;
+
 /// Why a document is no policy that this library decides by.
 ///
 /// Nothing in a policy is ever skipped: what is not known here is an error,
@@ -68,17 +70,3 @@ impl fmt::Display for PolicyError {
 }
 
 impl std::error::Error for PolicyError {}
-
-/// Text of a policy as messages show it: escaped, and not too much of it.
-pub(super) fn shown(text: &str) -> String {
-    const MOST: usize = 200;
-    let mut shown: String = text
-        .chars()
-        .take(MOST)
-        .flat_map(char::escape_debug)
-        .collect();
-    if text.chars().nth(MOST).is_some() {
-        shown.push('…');
-    }
-    shown
-}

@@ -5,9 +5,9 @@ use std::fmt;
 
 use super::context::{Request, Values};
 use super::document::{Document, IdentityPolicy, KeyPolicy};
-use super::error::shown;
 use super::evaluate::{Outcome, evaluate};
 use super::statement::{Effect, Naming, Statement};
+use crate::error::shown;
 use crate::kms::access::PrincipalKind;
 
 /// Why a call may be made or not: which statement or grant decided, or what

@@ -2,8 +2,8 @@
 //! variables that stand for the request's own values.
 
 use super::context::{ConditionKey, Request, Values, same_name};
-use super::error::shown;
 use super::work;
+use crate::error::shown;
 
 /// `*` and `?` in a compiled pattern: bytes that no UTF-8 has, so that a
 /// literal `*` is a byte as any other.
