@@ -1,5 +1,7 @@
 //! What can go wrong, who is at fault, and what to do about it.
 
+use std::error::Error as StdError;
+
 use crate::crypto::RandomError;
 use crate::provider::{ProviderError, UnwrapFailures};
 use crate::suite::{AlgorithmSuite, CommitmentPolicy};
@@ -343,3 +345,13 @@ pub(crate) fn shown(text: &str) -> String {
     }
     shown
 }
+
+/// The texts of an error and of what is behind it.
+#[cfg(test)]
+pub(crate) fn texts(error: &(dyn StdError + 'static)) -> Vec<String> {
+    let chain = std::iter::successors(Some(error), |&error| error.source());
+    chain.map(ToString::to_string).collect()
+}
+
+#[cfg(test)]
+mod tests;

@@ -134,3 +134,24 @@ mod own {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::error::texts;
+
+    #[test]
+    fn each_text() {
+        for (error, text) in [
+            (
+                RunError::WouldBlock,
+                "this thread is the runtime's own: await the future, or call from \
+                 `spawn_blocking` or from a thread outside",
+            ),
+            (RunError::ShutDown, "the runtime has shut down"),
+            (RunError::Panicked, "the work panicked"),
+        ] {
+            assert_eq!(texts(&error), [text]);
+        }
+    }
+}

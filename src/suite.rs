@@ -325,6 +325,10 @@ mod tests {
         for text in ["0x478", "+478", "0x+478", "", "00478"] {
             assert!(text.parse::<AlgorithmSuite>().is_err(), "{text}");
         }
+        assert_eq!(
+            UnknownName::new("c", &["a", "b"]).to_string(),
+            "'c' is not one of: a, b"
+        );
     }
 
     #[test]

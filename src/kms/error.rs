@@ -338,3 +338,6 @@ impl KmsError {
         Self::InvalidArgument { what: what.into() }
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -261,13 +261,20 @@ mod tests {
         for length in [0, 15, 17, 31, 33, 64] {
             let refused = RawAesProvider::new("n", "k", &key(length)).unwrap_err();
             assert_eq!(refused, InvalidRawAesKey::KeyLength(length));
+            let text = format!("an AES key has 16, 24 or 32 bytes, and this one {length}");
+            assert_eq!(refused.to_string(), text);
         }
         let refused = RawAesProvider::new("aws-kms", "k", &key(32)).unwrap_err();
         assert_eq!(refused, InvalidRawAesKey::ReservedNamespace);
+        assert_eq!(refused.to_string(), "the namespace 'aws-kms' is reserved");
         let longest = "x".repeat(65_515);
         assert!(RawAesProvider::new(&*longest, &*longest, &key(32)).is_ok());
         let refused = RawAesProvider::new("n", longest + "x", &key(32)).unwrap_err();
         assert_eq!(refused, InvalidRawAesKey::TooLong);
+        assert_eq!(
+            refused.to_string(),
+            "namespace and name are too long for a message"
+        );
     }
 
     #[test]

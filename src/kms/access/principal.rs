@@ -196,6 +196,11 @@ mod tests {
     #[test]
     fn what_is_none() {
         let account = "111122223333";
+        let error = Principal::root("1\n").unwrap_err();
+        assert_eq!(
+            error.to_string(),
+            r"'1\n' is no principal: an account has 12 digits"
+        );
         for wrong in ["", "11112222333", "1111222233334", "11112222333x", "*"] {
             Principal::root(wrong).unwrap_err();
         }

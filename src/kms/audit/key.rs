@@ -211,7 +211,11 @@ mod tests {
             &"0".repeat(98),
             "",
         ] {
-            wrong.parse::<AuditPublicKey>().unwrap_err();
+            let error = wrong.parse::<AuditPublicKey>().unwrap_err();
+            assert_eq!(
+                error.to_string(),
+                "a public key is a point of P-384, compressed: 98 hexadecimal digits in lower case"
+            );
         }
         for length in [0, 32, 47, 49, 96] {
             AuditKey::new(&SecretBytes::from(vec![1; length])).unwrap_err();

@@ -273,6 +273,15 @@ mod tests {
     }
 
     #[test]
+    fn what_is_said_of_no_head() {
+        let error = "1".parse::<AuditHead>().unwrap_err();
+        assert_eq!(
+            error.to_string(),
+            "a head is SEQ:HASH: a line's number, and 64 hexadecimal digits in lower case"
+        );
+    }
+
+    #[test]
     fn payloads_are_one_object() {
         let line = |payload: &'static str| Line {
             seq: 1,

@@ -148,3 +148,83 @@ impl AuditReport {
         self.findings.is_empty()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::error::texts;
+
+    #[test]
+    fn each_problem() {
+        // The base point, whose secret is 1.
+        let key = "03aa87ca22be8b05378eb1c71ef320ad746e1d3b628ba79b9859f741e082542a\
+                   385502f25dbf55296c3a545e3872760ab7";
+        let foreign = format!("the checkpoint is signed with another key: {key}");
+        for (problem, text) in [
+            (
+                AuditProblem::Changed,
+                "the line was changed: its hash does not fit",
+            ),
+            (
+                AuditProblem::Malformed,
+                "this is no line of a trail: it was changed or inserted",
+            ),
+            (
+                AuditProblem::TooLong,
+                "the line is longer than any that is written",
+            ),
+            (
+                AuditProblem::Torn,
+                "the line has no end: the file was cut, or is being written, or the writer crashed",
+            ),
+            (
+                AuditProblem::Missing {
+                    expected: 3,
+                    found: 6,
+                },
+                "lines are missing before this one: 3 to 5 were removed or moved",
+            ),
+            (
+                AuditProblem::OutOfOrder {
+                    expected: 6,
+                    found: 3,
+                },
+                "the line 3 stands where 6 is due: it was moved, repeated or inserted",
+            ),
+            (
+                AuditProblem::Unlinked,
+                "the line does not follow the one before it: that one, or this one, was replaced \
+                 or inserted",
+            ),
+            (
+                AuditProblem::BadSignature,
+                "the checkpoint's signature does not fit: lines up to here were rewritten",
+            ),
+            (AuditProblem::ForeignKey(key.parse().unwrap()), &*foreign),
+            (
+                AuditProblem::CheckpointOverdue,
+                "a checkpoint is overdue: it was removed, or the lines were written by another \
+                 program",
+            ),
+            (
+                AuditProblem::NoFirstCheckpoint,
+                "the first checkpoint, with which a trail begins, is missing",
+            ),
+            (AuditProblem::Empty, "there is no line"),
+            (
+                AuditProblem::CutOff { end: 3, head: 6 },
+                "the trail ends with the line 3, and the head is the line 6: the end was cut off",
+            ),
+            (
+                AuditProblem::OtherHead(6),
+                "the line 6 is not the one of the head: the trail was rewritten",
+            ),
+            (
+                AuditProblem::HeadNotCovered(6),
+                "the line 6 of the head is in none of these files",
+            ),
+        ] {
+            assert_eq!(texts(&problem), [text]);
+        }
+    }
+}

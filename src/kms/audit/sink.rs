@@ -287,6 +287,7 @@ mod tests {
     use std::time::SystemTime;
 
     use super::*;
+    use crate::error::texts;
     use crate::kms::audit::AuditId;
 
     struct Failing;
@@ -321,6 +322,26 @@ mod tests {
             counting.record(&event()).unwrap();
         }
         assert_eq!((refusing.unrecorded(), shared.unrecorded()), (1, 3));
+    }
+
+    #[test]
+    fn each_text() {
+        let path = Path::new("dir/x");
+        let io = AuditError::io(path, "opened")(io::Error::other("no"));
+        for (error, expected) in [
+            (io, &["the audit file dir/x cannot be opened: no", "no"][..]),
+            (
+                AuditError::file(path, "so it is"),
+                &["the audit file dir/x so it is"],
+            ),
+            (
+                AuditError::Signing("no".into()),
+                &["the audit trail cannot be signed: no"],
+            ),
+            (AuditError::other("no"), &["the event was not recorded: no"]),
+        ] {
+            assert_eq!(texts(&error), expected);
+        }
     }
 
     #[test]

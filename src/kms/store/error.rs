@@ -175,3 +175,122 @@ impl StoreError {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::error::texts;
+
+    fn blob() -> String {
+        "a/b".to_owned()
+    }
+
+    #[test]
+    fn each_text() {
+        let location = PathBuf::from("dir/x");
+        for (error, text) in [
+            (
+                StoreError::conflict("a/b"),
+                "the blob 'a/b' is not at the expected version",
+            ),
+            (
+                StoreError::invalid_name("A\n"),
+                "'A\\n' is not a blob's name: one to four segments of a-z, 0-9, '_' and '-', \
+                 joined by '/', at most 200 bytes",
+            ),
+            (
+                StoreError::TooLarge {
+                    name: blob(),
+                    length: 9,
+                    limit: 8,
+                },
+                "the blob 'a/b' has 9 bytes; the limit is 8",
+            ),
+            (
+                StoreError::damaged("a/b", "so it is"),
+                "the blob 'a/b' is damaged: so it is",
+            ),
+            (
+                StoreError::Locked {
+                    location: location.clone(),
+                    waited: Duration::from_micros(1_500_900),
+                },
+                "the store's lock dir/x is held by another, for more than 1500 ms",
+            ),
+            (
+                StoreError::NotAStore {
+                    location: location.clone(),
+                    reason: "so it is".into(),
+                },
+                "dir/x is not a store: so it is",
+            ),
+            (
+                StoreError::NewerFormat {
+                    location,
+                    found: 2,
+                    supported: 1,
+                },
+                "the store dir/x has format 2; this version reads up to 1",
+            ),
+            (
+                StoreError::from(RandomError::new("dry")),
+                "the random source failed: dry",
+            ),
+        ] {
+            assert_eq!(texts(&error), [text]);
+        }
+    }
+
+    #[test]
+    fn each_with_its_cause() {
+        let operation = || "read".to_owned();
+        let source = || io::Error::other("no");
+        for (error, text) in [
+            (
+                StoreError::Full {
+                    operation: operation(),
+                    source: source(),
+                },
+                "no room to read: no",
+            ),
+            (
+                StoreError::AccessDenied {
+                    operation: operation(),
+                    source: source(),
+                },
+                "may not read: no",
+            ),
+            (
+                StoreError::Uncertain {
+                    name: blob(),
+                    source: source().into(),
+                },
+                "the blob 'a/b' may or may not have been changed: no",
+            ),
+            (
+                StoreError::Unsupported {
+                    operation: operation(),
+                    source: source().into(),
+                },
+                "the store cannot read: no",
+            ),
+            (
+                StoreError::Io {
+                    operation: operation(),
+                    source: source(),
+                },
+                "could not read: no",
+            ),
+            (
+                StoreError::Unavailable {
+                    source: source().into(),
+                },
+                "the store is unavailable: no",
+            ),
+        ] {
+            assert_eq!(texts(&error), [text, "no"]);
+            let source = error.source().unwrap();
+            assert!(source.downcast_ref::<io::Error>().is_some());
+        }
+    }
+}

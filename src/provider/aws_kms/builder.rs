@@ -255,3 +255,39 @@ impl fmt::Debug for AwsKmsProviderBuilder {
             .finish_non_exhaustive()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::error::texts;
+
+    #[test]
+    fn each_text() {
+        let runtime = InvalidAwsKmsProvider::from(std::io::Error::other("no"));
+        for (error, expected) in [
+            (
+                InvalidAwsKmsProvider::Key("x".into()),
+                &["'x' is no ARN, id or alias of an AWS KMS key"][..],
+            ),
+            (
+                InvalidAwsKmsProvider::TwoGenerators,
+                &["a provider has one generator"],
+            ),
+            (
+                InvalidAwsKmsProvider::Mode,
+                &["a provider has either keys or a discovery filter"],
+            ),
+            (
+                InvalidAwsKmsProvider::DiscoveryFilter,
+                &["a discovery filter has a partition and at least one account"],
+            ),
+            (
+                InvalidAwsKmsProvider::NoRuntime,
+                &["no Tokio runtime is here: give one, or ask for one of the provider's own"],
+            ),
+            (runtime, &["the runtime cannot be started: no", "no"]),
+        ] {
+            assert_eq!(texts(&error), expected);
+        }
+    }
+}

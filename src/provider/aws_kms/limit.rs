@@ -74,3 +74,14 @@ impl Body for Limited {
         Body::size_hint(&self.inner)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_said_of_it() {
+        let text = "the answer is longer than 65536 bytes";
+        assert_eq!(TooLong.to_string(), text);
+    }
+}
