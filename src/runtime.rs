@@ -23,20 +23,29 @@ pub(crate) enum Runtime {
 }
 
 /// Why work was not done.
-#[derive(Debug, thiserror::Error)]
+#[derive(Debug)]
 pub(crate) enum RunError {
     /// The caller would sleep on a thread of the very runtime, which then may
     /// never come to the work.
-    #[error(
-        "this thread is the runtime's own: await the future, or call from \
-         `spawn_blocking` or from a thread outside"
-    )]
     WouldBlock,
-    #[error("the runtime has shut down")]
     ShutDown,
-    #[error("the work panicked")]
     Panicked,
 }
+
+impl fmt::Display for RunError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::WouldBlock => {
+                "this thread is the runtime's own: await the future, or call from \
+                 `spawn_blocking` or from a thread outside"
+            }
+            Self::ShutDown => "the runtime has shut down",
+            Self::Panicked => "the work panicked",
+        })
+    }
+}
+
+impl std::error::Error for RunError {}
 
 impl Runtime {
     /// Does this work on the runtime; the result can be awaited from anywhere.

@@ -194,12 +194,19 @@ impl fmt::Display for AlgorithmSuite {
 
 /// What [`AlgorithmSuite`], [`CommitmentPolicy`] and other types with fixed
 /// names give for a text that they do not know.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("'{text}' is not one of: {known}")]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct UnknownName {
     text: String,
     known: String,
 }
+
+impl fmt::Display for UnknownName {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "'{}' is not one of: {}", self.text, self.known)
+    }
+}
+
+impl std::error::Error for UnknownName {}
 
 impl UnknownName {
     pub(crate) fn new(text: &str, known: &[&str]) -> Self {

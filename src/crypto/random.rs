@@ -6,9 +6,16 @@ use std::sync::Arc;
 use zeroize::{Zeroize, Zeroizing};
 
 /// The random source failed.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("the random source failed: {0}")]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct RandomError(String);
+
+impl fmt::Display for RandomError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "the random source failed: {}", self.0)
+    }
+}
+
+impl std::error::Error for RandomError {}
 
 impl RandomError {
     /// An error with this reason.

@@ -1,5 +1,7 @@
 //! What goes wrong in the KMS.
 
+use std::error::Error as StdError;
+use std::fmt;
 use std::time::Duration;
 
 use super::store::StoreError;
@@ -15,24 +17,21 @@ pub type KmsResult<T> = Result<T, KmsError>;
 ///
 /// After an error nothing was changed, unless it is a
 /// [`Store`](Self::Store) error that says that this is uncertain.
-#[derive(Debug, thiserror::Error)]
+#[derive(Debug)]
 #[non_exhaustive]
 pub enum KmsError {
     /// There is no such key or alias, or the key was deleted
     /// (`NotFoundException`).
-    #[error("there is no key '{key}'")]
     NotFound {
         /// The id, ARN or alias that was given.
         key: String,
     },
     /// The key is disabled: enable it (`DisabledException`).
-    #[error("the key '{key}' is disabled")]
     Disabled {
         /// The key's ARN.
         key: String,
     },
     /// The key's state forbids the operation (`KMSInvalidStateException`).
-    #[error("the key '{key}' is {state}: {operation} is not possible")]
     InvalidState {
         /// The key's ARN.
         key: String,
@@ -44,7 +43,6 @@ pub enum KmsError {
     /// The operation is not for keys of this kind: rotation or deletion of a
     /// service's key, import into a key of the KMS's own material
     /// (`UnsupportedOperationException`).
-    #[error("{operation} is not possible with the key '{key}': {reason}")]
     Unsupported {
         /// The key's ARN.
         key: String,
@@ -55,11 +53,9 @@ pub enum KmsError {
     },
     /// The ciphertext is none of this KMS's, is damaged, or belongs to another
     /// encryption context (`InvalidCiphertextException`).
-    #[error("the ciphertext does not decrypt under this key and context")]
     InvalidCiphertext,
     /// The ciphertext is another key's than the given one
     /// (`IncorrectKeyException`).
-    #[error("the ciphertext was not made under the key '{key}'")]
     IncorrectKey {
         /// The key that was given.
         key: String,
@@ -67,7 +63,6 @@ pub enum KmsError {
     /// The ciphertext was made under a version of the backing key that may no
     /// longer decrypt: see
     /// [`set_minimum_version`](super::LocalKms::set_minimum_version).
-    #[error("version {version} of the key '{key}' may not decrypt: the minimum is {minimum}")]
     VersionCutOff {
         /// The key's ARN.
         key: String,
@@ -77,14 +72,12 @@ pub enum KmsError {
         minimum: u32,
     },
     /// There is such an alias already (`AlreadyExistsException`).
-    #[error("the alias '{alias}' exists already")]
     AlreadyExists {
         /// The alias.
         alias: String,
     },
     /// Not an alias's name, or one that is kept for services' keys
     /// (`InvalidAliasNameException`).
-    #[error("'{alias}' cannot be an alias: {reason}")]
     InvalidAlias {
         /// What was given.
         alias: String,
@@ -92,13 +85,11 @@ pub enum KmsError {
         reason: &'static str,
     },
     /// An argument is out of its range (`ValidationException`).
-    #[error("{what}")]
     InvalidArgument {
         /// Which, and what it may be.
         what: String,
     },
     /// There is no room for more (`LimitExceededException`).
-    #[error("no more than {limit} {what}")]
     LimitExceeded {
         /// Of what.
         what: &'static str,
@@ -107,7 +98,6 @@ pub enum KmsError {
     },
     /// The material is not what was imported before
     /// (`IncorrectKeyMaterialException`).
-    #[error("this is no key material that the key '{key}' has or had")]
     IncorrectKeyMaterial {
         /// The key's ARN.
         key: String,
@@ -115,23 +105,19 @@ pub enum KmsError {
     /// The import token is another key's, damaged, or was replaced by a newer
     /// one
     /// (`InvalidImportTokenException`).
-    #[error("the import token is not valid for the key '{key}'")]
     InvalidImportToken {
         /// The key's ARN.
         key: String,
     },
     /// The import token is older than 24 hours
     /// (`ExpiredImportTokenException`).
-    #[error("the import token of the key '{key}' has expired")]
     ExpiredImportToken {
         /// The key's ARN.
         key: String,
     },
     /// The encryption context cannot be used.
-    #[error(transparent)]
     Context(Error),
     /// Others changed the same record all the time: retry later.
-    #[error("the record '{name}' was changed by others {attempts} times meanwhile")]
     Busy {
         /// The record.
         name: String,
@@ -139,11 +125,9 @@ pub enum KmsError {
         attempts: u32,
     },
     /// There is no KMS in this store, and none was to be made.
-    #[error("there is no KMS in this store")]
     NoKms,
     /// The root is not the one that the store was made with: another key, a
     /// wrong passphrase, another kind of root.
-    #[error("the store does not open with this root: {reason}")]
     WrongRoot {
         /// What is known of it.
         reason: String,
@@ -152,10 +136,8 @@ pub enum KmsError {
     },
     /// The root's provider could not be asked, or refused: a remote service
     /// that does not answer, for example, or a key that was disabled.
-    #[error("the root's provider failed: {0}")]
     Root(Box<Error>),
     /// A record is not what was written under its name. All others are usable.
-    #[error("the record '{name}' {problem}")]
     Record {
         /// The record.
         name: String,
@@ -163,14 +145,12 @@ pub enum KmsError {
         problem: RecordProblem,
     },
     /// A backup is not one, is damaged, or does not open with what was given.
-    #[error("the backup cannot be read: {reason}")]
     Backup {
         /// What is wrong with it.
         reason: String,
     },
     /// Neither a policy nor a grant lets the caller do it, or one forbids it
     /// (`AccessDeniedException`).
-    #[error("{principal} may not call kms:{action} on '{resource}': {reason}")]
     AccessDenied {
         /// The ARN of who called.
         principal: String,
@@ -183,52 +163,42 @@ pub enum KmsError {
     },
     /// The caller's account has made too many calls (`ThrottlingException`):
     /// retry, not before the time given.
-    #[error("too many calls: retry after {} ms", .retry_after.as_millis())]
     Throttled {
         /// How long to wait for the next one.
         retry_after: Duration,
     },
     /// The key policy cannot be read, or would lock its author out
     /// (`MalformedPolicyDocumentException`).
-    #[error("the key policy is refused: {reason}")]
     MalformedPolicy {
         /// What is wrong with it.
         reason: String,
     },
     /// A grant token is none (`InvalidGrantTokenException`).
-    #[error("a grant token is not valid")]
     InvalidGrantToken,
     /// It would have been done, had it not been a
     /// dry run (`DryRunOperationException`).
-    #[error("the call would have succeeded, but it was a dry run")]
     DryRun,
     /// The call cannot be recorded in the audit trail, and is refused
     /// therefore. What it has changed stays changed; it gives nothing away.
     #[cfg(feature = "kms-policy")]
-    #[error("the audit trail cannot be written: {0}")]
     Audit(super::audit::AuditError),
     /// The store failed.
-    #[error(transparent)]
-    Store(#[from] StoreError),
+    Store(StoreError),
     /// The random source failed.
-    #[error(transparent)]
-    Random(#[from] RandomError),
+    Random(RandomError),
 }
 
 /// What is wrong with a record.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum RecordProblem {
     /// It is damaged, truncated, a foreign file, or the record of another name
     /// or of another store. Restore it from a backup.
-    #[error("is damaged, or is not this store's record of this name")]
     Damaged,
     /// It is gone, and others are there that need it. Restore it from a copy of
     /// the store.
-    #[error("is missing, and other records are there")]
     Missing,
     /// A newer version of this library wrote it. Upgrade.
-    #[error("has format {found}; this version reads up to {supported}")]
     NewerFormat {
         /// Its format.
         found: u32,
@@ -236,7 +206,6 @@ pub enum RecordProblem {
         supported: u32,
     },
     /// It is older than what this process has seen: an old copy was put back.
-    #[error("is of generation {found}; generation {seen} was seen before")]
     OlderGeneration {
         /// Its generation.
         found: u64,
@@ -338,6 +307,136 @@ impl KmsError {
         Self::InvalidArgument { what: what.into() }
     }
 }
+
+impl fmt::Display for KmsError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::NotFound { key } => write!(f, "there is no key '{key}'"),
+            Self::Disabled { key } => write!(f, "the key '{key}' is disabled"),
+            Self::InvalidState {
+                key,
+                state,
+                operation,
+            } => write!(f, "the key '{key}' is {state}: {operation} is not possible"),
+            Self::Unsupported {
+                key,
+                operation,
+                reason,
+            } => write!(
+                f,
+                "{operation} is not possible with the key '{key}': {reason}"
+            ),
+            Self::InvalidCiphertext => {
+                f.write_str("the ciphertext does not decrypt under this key and context")
+            }
+            Self::IncorrectKey { key } => {
+                write!(f, "the ciphertext was not made under the key '{key}'")
+            }
+            Self::VersionCutOff {
+                key,
+                version,
+                minimum,
+            } => write!(
+                f,
+                "version {version} of the key '{key}' may not decrypt: the minimum is {minimum}"
+            ),
+            Self::AlreadyExists { alias } => write!(f, "the alias '{alias}' exists already"),
+            Self::InvalidAlias { alias, reason } => {
+                write!(f, "'{alias}' cannot be an alias: {reason}")
+            }
+            Self::InvalidArgument { what } => f.write_str(what),
+            Self::LimitExceeded { what, limit } => write!(f, "no more than {limit} {what}"),
+            Self::IncorrectKeyMaterial { key } => {
+                write!(f, "this is no key material that the key '{key}' has or had")
+            }
+            Self::InvalidImportToken { key } => {
+                write!(f, "the import token is not valid for the key '{key}'")
+            }
+            Self::ExpiredImportToken { key } => {
+                write!(f, "the import token of the key '{key}' has expired")
+            }
+            Self::Context(error) => fmt::Display::fmt(error, f),
+            Self::Busy { name, attempts } => write!(
+                f,
+                "the record '{name}' was changed by others {attempts} times meanwhile"
+            ),
+            Self::NoKms => f.write_str("there is no KMS in this store"),
+            Self::WrongRoot { reason, .. } => {
+                write!(f, "the store does not open with this root: {reason}")
+            }
+            Self::Root(error) => write!(f, "the root's provider failed: {error}"),
+            Self::Record { name, problem } => write!(f, "the record '{name}' {problem}"),
+            Self::Backup { reason } => write!(f, "the backup cannot be read: {reason}"),
+            Self::AccessDenied {
+                principal,
+                action,
+                resource,
+                reason,
+            } => write!(
+                f,
+                "{principal} may not call kms:{action} on '{resource}': {reason}"
+            ),
+            Self::Throttled { retry_after } => {
+                let milliseconds = retry_after.as_millis();
+                write!(f, "too many calls: retry after {milliseconds} ms")
+            }
+            Self::MalformedPolicy { reason } => write!(f, "the key policy is refused: {reason}"),
+            Self::InvalidGrantToken => f.write_str("a grant token is not valid"),
+            Self::DryRun => f.write_str("the call would have succeeded, but it was a dry run"),
+            #[cfg(feature = "kms-policy")]
+            Self::Audit(error) => write!(f, "the audit trail cannot be written: {error}"),
+            Self::Store(error) => fmt::Display::fmt(error, f),
+            Self::Random(error) => fmt::Display::fmt(error, f),
+        }
+    }
+}
+
+impl StdError for KmsError {
+    fn source(&self) -> Option<&(dyn StdError + 'static)> {
+        match self {
+            Self::WrongRoot {
+                source: Some(source),
+                ..
+            } => Some(source),
+            // The text is theirs already: next comes what is behind them.
+            Self::Context(error) => error.source(),
+            Self::Store(error) => error.source(),
+            Self::Random(error) => error.source(),
+            _ => None,
+        }
+    }
+}
+
+impl From<StoreError> for KmsError {
+    fn from(error: StoreError) -> Self {
+        Self::Store(error)
+    }
+}
+
+impl From<RandomError> for KmsError {
+    fn from(error: RandomError) -> Self {
+        Self::Random(error)
+    }
+}
+
+impl fmt::Display for RecordProblem {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Damaged => f.write_str("is damaged, or is not this store's record of this name"),
+            Self::Missing => f.write_str("is missing, and other records are there"),
+            Self::NewerFormat { found, supported } => write!(
+                f,
+                "has format {found}; this version reads up to {supported}"
+            ),
+            Self::OlderGeneration { found, seen } => write!(
+                f,
+                "is of generation {found}; generation {seen} was seen before"
+            ),
+        }
+    }
+}
+
+impl StdError for RecordProblem {}
 
 #[cfg(test)]
 mod tests;

@@ -114,14 +114,18 @@ pub(super) struct SealingKey<'a> {
 }
 
 /// Why something could not be sealed.
-#[derive(Debug, thiserror::Error)]
+#[derive(Debug)]
 pub(super) enum SealError {
-    #[error(transparent)]
-    Random(#[from] RandomError),
+    Random(RandomError),
     /// A key id, a backing key, a context or a plaintext of a length that the
     /// format does not have.
-    #[error("it does not fit the sealed format")]
     TooLong,
+}
+
+impl From<RandomError> for SealError {
+    fn from(error: RandomError) -> Self {
+        Self::Random(error)
+    }
 }
 
 /// The length of what is sealed, from those of the key's id and the plaintext.

@@ -45,19 +45,31 @@ pub struct RawAesProvider {
 }
 
 /// Why a [`RawAesProvider`] cannot be made.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum InvalidRawAesKey {
     /// The key is not of 16, 24 or 32 bytes.
-    #[error("an AES key has 16, 24 or 32 bytes, and this one {0}")]
     KeyLength(usize),
     /// The namespace is `aws-kms`, which is not for raw keys.
-    #[error("the namespace 'aws-kms' is reserved")]
     ReservedNamespace,
     /// Namespace or name would not fit the message's 65,535 bytes.
-    #[error("namespace and name are too long for a message")]
     TooLong,
 }
+
+impl fmt::Display for InvalidRawAesKey {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::KeyLength(length) => write!(
+                f,
+                "an AES key has 16, 24 or 32 bytes, and this one {length}"
+            ),
+            Self::ReservedNamespace => f.write_str("the namespace 'aws-kms' is reserved"),
+            Self::TooLong => f.write_str("namespace and name are too long for a message"),
+        }
+    }
+}
+
+impl std::error::Error for InvalidRawAesKey {}
 
 impl RawAesProvider {
     /// A provider under this key, with the default back end.

@@ -36,12 +36,19 @@ pub enum PrincipalKind {
 
 /// An account is 12 digits; a name has 1 to 64 letters, digits and `+=,.@_-`,
 /// after a path of at most 512 characters that ends in `/`, if any.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("'{given}' is no principal: {reason}")]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct InvalidPrincipal {
     given: String,
     reason: &'static str,
 }
+
+impl fmt::Display for InvalidPrincipal {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "'{}' is no principal: {}", self.given, self.reason)
+    }
+}
+
+impl std::error::Error for InvalidPrincipal {}
 
 const PREFIX: &str = "arn:aws:iam::";
 const ACCOUNT_LENGTH: usize = 12;

@@ -168,9 +168,18 @@ impl fmt::Debug for AuditPublicKey {
 }
 
 /// A text that is no [`AuditPublicKey`].
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("a public key is a point of P-384, compressed: 98 hexadecimal digits in lower case")]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct InvalidAuditPublicKey(());
+
+impl fmt::Display for InvalidAuditPublicKey {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(
+            "a public key is a point of P-384, compressed: 98 hexadecimal digits in lower case",
+        )
+    }
+}
+
+impl std::error::Error for InvalidAuditPublicKey {}
 
 impl FromStr for AuditPublicKey {
     type Err = InvalidAuditPublicKey;

@@ -63,9 +63,16 @@ impl fmt::Display for AuditHead {
 }
 
 /// A text that is no [`AuditHead`].
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("a head is SEQ:HASH: a line's number, and 64 hexadecimal digits in lower case")]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct InvalidAuditHead(());
+
+impl fmt::Display for InvalidAuditHead {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("a head is SEQ:HASH: a line's number, and 64 hexadecimal digits in lower case")
+    }
+}
+
+impl std::error::Error for InvalidAuditHead {}
 
 impl FromStr for AuditHead {
     type Err = InvalidAuditHead;

@@ -40,23 +40,18 @@ impl fmt::Display for AuditFinding {
 }
 
 /// What is wrong.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum AuditProblem {
     /// The line is not what was written: its hash is another one.
-    #[error("the line was changed: its hash does not fit")]
     Changed,
     /// No line of a trail stands there.
-    #[error("this is no line of a trail: it was changed or inserted")]
     Malformed,
     /// Longer than any line that is written.
-    #[error("the line is longer than any that is written")]
     TooLong,
     /// The file ends within a line.
-    #[error("the line has no end: the file was cut, or is being written, or the writer crashed")]
     Torn,
     /// Lines are missing before this one.
-    #[error("lines are missing before this one: {expected} to {} were removed or moved", found - 1)]
     Missing {
         /// The number that was expected.
         expected: u64,
@@ -64,7 +59,6 @@ pub enum AuditProblem {
         found: u64,
     },
     /// The line has a number that was there before, or was expected before.
-    #[error("the line {found} stands where {expected} is due: it was moved, repeated or inserted")]
     OutOfOrder {
         /// The number that was expected.
         expected: u64,
@@ -72,32 +66,19 @@ pub enum AuditProblem {
         found: u64,
     },
     /// The line was written after another one than the one before it.
-    #[error(
-        "the line does not follow the one before it: that one, or this one, was replaced or inserted"
-    )]
     Unlinked,
     /// A checkpoint's signature does not fit.
-    #[error("the checkpoint's signature does not fit: lines up to here were rewritten")]
     BadSignature,
     /// A checkpoint is signed with another key than the given ones, or than the
     /// checkpoints before it.
-    #[error("the checkpoint is signed with another key: {0}")]
     ForeignKey(AuditPublicKey),
     /// More events follow a checkpoint than its writer allows.
-    #[error(
-        "a checkpoint is overdue: it was removed, or the lines were written by another program"
-    )]
     CheckpointOverdue,
     /// The trail has no checkpoint, or an event stands before the first one.
-    #[error("the first checkpoint, with which a trail begins, is missing")]
     NoFirstCheckpoint,
     /// No line is there.
-    #[error("there is no line")]
     Empty,
     /// The trail ends before the head that was given.
-    #[error(
-        "the trail ends with the line {end}, and the head is the line {head}: the end was cut off"
-    )]
     CutOff {
         /// The last line's number.
         end: u64,
@@ -105,12 +86,67 @@ pub enum AuditProblem {
         head: u64,
     },
     /// The head's line is another one.
-    #[error("the line {0} is not the one of the head: the trail was rewritten")]
     OtherHead(u64),
     /// The trail begins after the head that was given.
-    #[error("the line {0} of the head is in none of these files")]
     HeadNotCovered(u64),
 }
+
+impl fmt::Display for AuditProblem {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Changed => f.write_str("the line was changed: its hash does not fit"),
+            Self::Malformed => {
+                f.write_str("this is no line of a trail: it was changed or inserted")
+            }
+            Self::TooLong => f.write_str("the line is longer than any that is written"),
+            Self::Torn => f.write_str(
+                "the line has no end: the file was cut, or is being written, or the writer crashed",
+            ),
+            Self::Missing { expected, found } => write!(
+                f,
+                "lines are missing before this one: {expected} to {} were removed or moved",
+                found - 1
+            ),
+            Self::OutOfOrder { expected, found } => write!(
+                f,
+                "the line {found} stands where {expected} is due: it was moved, repeated or \
+                 inserted"
+            ),
+            Self::Unlinked => f.write_str(
+                "the line does not follow the one before it: that one, or this one, was replaced \
+                 or inserted",
+            ),
+            Self::BadSignature => f.write_str(
+                "the checkpoint's signature does not fit: lines up to here were rewritten",
+            ),
+            Self::ForeignKey(key) => {
+                write!(f, "the checkpoint is signed with another key: {key}")
+            }
+            Self::CheckpointOverdue => f.write_str(
+                "a checkpoint is overdue: it was removed, or the lines were written by another \
+                 program",
+            ),
+            Self::NoFirstCheckpoint => {
+                f.write_str("the first checkpoint, with which a trail begins, is missing")
+            }
+            Self::Empty => f.write_str("there is no line"),
+            Self::CutOff { end, head } => write!(
+                f,
+                "the trail ends with the line {end}, and the head is the line {head}: the end \
+                 was cut off"
+            ),
+            Self::OtherHead(line) => write!(
+                f,
+                "the line {line} is not the one of the head: the trail was rewritten"
+            ),
+            Self::HeadNotCovered(line) => {
+                write!(f, "the line {line} of the head is in none of these files")
+            }
+        }
+    }
+}
+
+impl std::error::Error for AuditProblem {}
 
 /// What the verifier found.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]

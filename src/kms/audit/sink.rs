@@ -51,11 +51,10 @@ impl<S: AuditSink + ?Sized> AuditSink for Box<S> {
 }
 
 /// An event was not recorded.
-#[derive(Debug, thiserror::Error)]
+#[derive(Debug)]
 #[non_exhaustive]
 pub enum AuditError {
     /// A file could not be read or written.
-    #[error("the audit file {} cannot be {action}: {source}", path.display())]
     Io {
         /// The file.
         path: PathBuf,
@@ -66,7 +65,6 @@ pub enum AuditError {
     },
     /// The file is not what this process has written: somebody else writes it,
     /// or has changed it. Look at it with the verifier.
-    #[error("the audit file {} {problem}", path.display())]
     File {
         /// The file.
         path: PathBuf,
@@ -74,11 +72,39 @@ pub enum AuditError {
         problem: String,
     },
     /// The signing key cannot be used, or the random source failed.
-    #[error("the audit trail cannot be signed: {0}")]
     Signing(String),
     /// Another sink's reason.
-    #[error("the event was not recorded: {0}")]
     Other(Box<dyn std::error::Error + Send + Sync>),
+}
+
+impl fmt::Display for AuditError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Io {
+                path,
+                action,
+                source,
+            } => write!(
+                f,
+                "the audit file {} cannot be {action}: {source}",
+                path.display()
+            ),
+            Self::File { path, problem } => {
+                write!(f, "the audit file {} {problem}", path.display())
+            }
+            Self::Signing(reason) => write!(f, "the audit trail cannot be signed: {reason}"),
+            Self::Other(reason) => write!(f, "the event was not recorded: {reason}"),
+        }
+    }
+}
+
+impl std::error::Error for AuditError {
+    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
+        match self {
+            Self::Io { source, .. } => Some(source),
+            _ => None,
+        }
+    }
 }
 
 impl AuditError {

@@ -1,6 +1,7 @@
 //! What goes wrong in a store.
 
 use std::error::Error as StdError;
+use std::fmt;
 use std::io;
 use std::path::PathBuf;
 use std::time::Duration;
@@ -10,28 +11,22 @@ use crate::error::shown;
 
 /// What went wrong in a store. Each variant says what the blob is after it;
 /// nothing was changed unless it is [`Uncertain`](Self::Uncertain).
-#[derive(Debug, thiserror::Error)]
+#[derive(Debug)]
 #[non_exhaustive]
 pub enum StoreError {
     /// A neighbour was faster, or the caller holds an old version: the blob is
     /// not as expected. Read it again, and decide again.
-    #[error("the blob '{name}' is not at the expected version")]
     Conflict {
         /// The blob.
         name: String,
     },
     /// Caller: this is no blob's name.
-    #[error(
-        "'{name}' is not a blob's name: one to four segments of a-z, 0-9, '_' and '-', \
-         joined by '/', at most 200 bytes"
-    )]
     InvalidName {
         /// The name, with what is not printable ASCII escaped, and cut short.
         name: String,
     },
     /// Caller, or a store that was written with another limit: the blob is
     /// longer than the limit.
-    #[error("the blob '{name}' has {length} bytes; the limit is {limit}")]
     TooLarge {
         /// The blob.
         name: String,
@@ -44,7 +39,6 @@ pub enum StoreError {
     /// truncated copy, or a foreign file in its place. All other blobs are
     /// usable. Restore it from a backup: a listing gives the version by which
     /// it can be replaced or deleted.
-    #[error("the blob '{name}' is damaged: {reason}")]
     Damaged {
         /// The blob.
         name: String,
@@ -52,7 +46,6 @@ pub enum StoreError {
         reason: String,
     },
     /// The disk, the quota or the service is full. Make room.
-    #[error("no room to {operation}: {source}")]
     Full {
         /// What was being done.
         operation: String,
@@ -61,7 +54,6 @@ pub enum StoreError {
     },
     /// This process may not do it: a read-only file system, or a folder or file
     /// of somebody else's.
-    #[error("may not {operation}: {source}")]
     AccessDenied {
         /// What was being done.
         operation: String,
@@ -70,10 +62,6 @@ pub enum StoreError {
     },
     /// Another process, or another thread, holds the store's lock, and has not
     /// let go of it in time: retry later, or see whether it hangs.
-    #[error(
-        "the store's lock {} is held by another, for more than {} ms",
-        location.display(), waited.as_millis()
-    )]
     Locked {
         /// The lock file.
         location: PathBuf,
@@ -81,7 +69,6 @@ pub enum StoreError {
         waited: Duration,
     },
     /// Caller: what is at this place is no store, or not all of one.
-    #[error("{} is not a store: {reason}", location.display())]
     NotAStore {
         /// The place.
         location: PathBuf,
@@ -89,10 +76,6 @@ pub enum StoreError {
         reason: String,
     },
     /// The store was written by a newer version of this library. Upgrade.
-    #[error(
-        "the store {} has format {found}; this version reads up to {supported}",
-        location.display()
-    )]
     NewerFormat {
         /// The store.
         location: PathBuf,
@@ -103,7 +86,6 @@ pub enum StoreError {
     },
     /// The change may or may not have been made, and if it was, it may not be
     /// on the disk yet. Read the blob to see: what a read shows is.
-    #[error("the blob '{name}' may or may not have been changed: {source}")]
     Uncertain {
         /// The blob.
         name: String,
@@ -112,7 +94,6 @@ pub enum StoreError {
     },
     /// The store cannot do what is asked, conditional writes for example.
     /// Configure it so that it does, or use another.
-    #[error("the store cannot {operation}: {source}")]
     Unsupported {
         /// What was being done.
         operation: String,
@@ -120,7 +101,6 @@ pub enum StoreError {
         source: Box<dyn StdError + Send + Sync>,
     },
     /// The file system failed.
-    #[error("could not {operation}: {source}")]
     Io {
         /// What was being done.
         operation: String,
@@ -128,14 +108,12 @@ pub enum StoreError {
         source: io::Error,
     },
     /// The store's service cannot be reached or is failing: retry later.
-    #[error("the store is unavailable: {source}")]
     Unavailable {
         /// The cause.
         source: Box<dyn StdError + Send + Sync>,
     },
     /// The random source failed.
-    #[error(transparent)]
-    Random(#[from] RandomError),
+    Random(RandomError),
 }
 
 impl StoreError {
@@ -173,6 +151,84 @@ impl StoreError {
             }
             _ => Self::Io { operation, source },
         }
+    }
+}
+
+impl fmt::Display for StoreError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Conflict { name } => {
+                write!(f, "the blob '{name}' is not at the expected version")
+            }
+            Self::InvalidName { name } => write!(
+                f,
+                "'{name}' is not a blob's name: one to four segments of a-z, 0-9, '_' and '-', \
+                 joined by '/', at most 200 bytes"
+            ),
+            Self::TooLarge {
+                name,
+                length,
+                limit,
+            } => write!(
+                f,
+                "the blob '{name}' has {length} bytes; the limit is {limit}"
+            ),
+            Self::Damaged { name, reason } => write!(f, "the blob '{name}' is damaged: {reason}"),
+            Self::Full { operation, source } => write!(f, "no room to {operation}: {source}"),
+            Self::AccessDenied { operation, source } => {
+                write!(f, "may not {operation}: {source}")
+            }
+            Self::Locked { location, waited } => write!(
+                f,
+                "the store's lock {} is held by another, for more than {} ms",
+                location.display(),
+                waited.as_millis()
+            ),
+            Self::NotAStore { location, reason } => {
+                write!(f, "{} is not a store: {reason}", location.display())
+            }
+            Self::NewerFormat {
+                location,
+                found,
+                supported,
+            } => write!(
+                f,
+                "the store {} has format {found}; this version reads up to {supported}",
+                location.display()
+            ),
+            Self::Uncertain { name, source } => write!(
+                f,
+                "the blob '{name}' may or may not have been changed: {source}"
+            ),
+            Self::Unsupported { operation, source } => {
+                write!(f, "the store cannot {operation}: {source}")
+            }
+            Self::Io { operation, source } => write!(f, "could not {operation}: {source}"),
+            Self::Unavailable { source } => write!(f, "the store is unavailable: {source}"),
+            Self::Random(error) => fmt::Display::fmt(error, f),
+        }
+    }
+}
+
+impl StdError for StoreError {
+    fn source(&self) -> Option<&(dyn StdError + 'static)> {
+        match self {
+            Self::Full { source, .. }
+            | Self::AccessDenied { source, .. }
+            | Self::Io { source, .. } => Some(source),
+            Self::Uncertain { source, .. }
+            | Self::Unsupported { source, .. }
+            | Self::Unavailable { source } => Some(&**source),
+            // The text is its own already: next comes what is behind it.
+            Self::Random(error) => error.source(),
+            _ => None,
+        }
+    }
+}
+
+impl From<RandomError> for StoreError {
+    fn from(error: RandomError) -> Self {
+        Self::Random(error)
     }
 }
 

@@ -14,27 +14,53 @@ use crate::provider::{ProviderIdentity, RetryPolicy};
 use crate::runtime::{OwnRuntime, Runtime};
 
 /// Settings that no [`AwsKmsProvider`] can have.
-#[derive(Debug, thiserror::Error)]
+#[derive(Debug)]
 #[non_exhaustive]
 pub enum InvalidAwsKmsProvider {
     /// This is no ARN, id or alias of a key.
-    #[error("'{0}' is no ARN, id or alias of an AWS KMS key")]
     Key(String),
     /// A generator was given twice.
-    #[error("a provider has one generator")]
     TwoGenerators,
     /// Neither keys nor a discovery filter were given, or both.
-    #[error("a provider has either keys or a discovery filter")]
     Mode,
     /// The discovery filter has no partition, or no account, or an empty one.
-    #[error("a discovery filter has a partition and at least one account")]
     DiscoveryFilter,
     /// There is no Tokio runtime here, and none was given or asked for.
-    #[error("no Tokio runtime is here: give one, or ask for one of the provider's own")]
     NoRuntime,
     /// The runtime that was asked for cannot be started.
-    #[error("the runtime cannot be started: {0}")]
-    Runtime(#[from] std::io::Error),
+    Runtime(std::io::Error),
+}
+
+impl fmt::Display for InvalidAwsKmsProvider {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Key(given) => write!(f, "'{given}' is no ARN, id or alias of an AWS KMS key"),
+            Self::TwoGenerators => f.write_str("a provider has one generator"),
+            Self::Mode => f.write_str("a provider has either keys or a discovery filter"),
+            Self::DiscoveryFilter => {
+                f.write_str("a discovery filter has a partition and at least one account")
+            }
+            Self::NoRuntime => f.write_str(
+                "no Tokio runtime is here: give one, or ask for one of the provider's own",
+            ),
+            Self::Runtime(error) => write!(f, "the runtime cannot be started: {error}"),
+        }
+    }
+}
+
+impl std::error::Error for InvalidAwsKmsProvider {
+    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
+        match self {
+            Self::Runtime(error) => Some(error),
+            _ => None,
+        }
+    }
+}
+
+impl From<std::io::Error> for InvalidAwsKmsProvider {
+    fn from(error: std::io::Error) -> Self {
+        Self::Runtime(error)
+    }
 }
 
 /// The settings of an [`AwsKmsProvider`].

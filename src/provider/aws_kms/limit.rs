@@ -1,5 +1,6 @@
 //! A limit on how much of an answer is read: the SDK reads all there is.
 
+use std::fmt;
 use std::pin::Pin;
 use std::task::{Context, Poll};
 
@@ -13,9 +14,16 @@ use http_body::{Body, Frame, SizeHint};
 const LONGEST: u64 = 64 * 1024;
 
 /// The answer is longer than any of the service's.
-#[derive(Debug, thiserror::Error)]
-#[error("the answer is longer than {LONGEST} bytes")]
+#[derive(Debug)]
 pub(super) struct TooLong;
+
+impl fmt::Display for TooLong {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "the answer is longer than {LONGEST} bytes")
+    }
+}
+
+impl std::error::Error for TooLong {}
 
 #[derive(Debug)]
 pub(super) struct LimitAnswers;
