@@ -23,8 +23,9 @@ use super::pieces::CHUNK;
 /// each thread, 8 MiB at most, and never more than
 /// [`max_buffered`](super::ClientBuilder::max_buffered). So they use threads for
 /// frames of up to 2 MiB. What is read or written
-/// [in parts](super::Client::range_reader) is read on the calling thread. Of a signed message the calling thread hashes while
-/// the others encrypt or decrypt, so that two threads are all that it can use.
+/// [in parts](super::Client::range_reader) is read on the calling thread. Of a
+/// signed message the calling thread hashes while the others encrypt or decrypt,
+/// so that two threads are all that it can use.
 ///
 /// ```
 /// use waxseal::{Client, EncryptionContext, Parallelism, RawAesProvider, SecretBytes};
@@ -62,6 +63,14 @@ const SHARE: usize = 128 * 1024;
 /// Bytes of plaintext in a stream's piece, for each thread, and at most.
 const PIECE: usize = 1024 * 1024;
 const LARGEST_PIECE: usize = 8 * 1024 * 1024;
+
+/// What is done with a message's frames, in both directions, so that it is
+/// compiled once: from where, to where, and the number of the first of them.
+pub(super) type Job<'a> = ((&'a [u8], &'a mut [u8]), u32);
+
+/// What is sealed or authentic of it, as it is on the wire, and whether that is
+/// all.
+pub(super) type Done<'a> = (&'a [u8], bool);
 
 impl Parallelism {
     /// The calling thread alone: the default.
@@ -146,8 +155,8 @@ impl Parallelism {
     }
 
     /// Does the jobs, in so many [shares](Self::shares), and gives their results
-    /// to `take` in the jobs' order, on this thread. When `take` breaks off, no further job is begun, and those
-    /// under way are waited for.
+    /// to `take` in the jobs' order, on this thread. When `take` breaks off, no
+    /// further job is begun, and those under way are waited for.
     ///
     /// This thread prefers taking to working, and works where there is nothing
     /// to take: it can do all of it alone, so that helpers who come late find
@@ -157,8 +166,8 @@ impl Parallelism {
         &self,
         jobs: impl Iterator<Item = J> + Send,
         shares: usize,
-        work: impl Fn(J) -> R + Sync,
-        mut take: impl FnMut(R) -> ControlFlow<B>,
+        work: &(dyn Fn(J) -> R + Sync),
+        take: &mut dyn FnMut(R) -> ControlFlow<B>,
     ) -> ControlFlow<B>
     where
         J: Send,
@@ -334,7 +343,7 @@ mod tests {
             std::thread::sleep(Duration::from_millis(1));
         };
         let two = Parallelism::threads(2);
-        let broken = two.in_order(0..2000, 2000, work, |()| ControlFlow::Break(()));
+        let broken = two.in_order(0..2000, 2000, &work, &mut |()| ControlFlow::Break(()));
         assert!(broken.is_break());
         assert!(begun.load(Ordering::Relaxed) < 2000);
     }
