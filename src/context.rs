@@ -162,12 +162,12 @@ impl EncryptionContext {
     /// # Errors
     /// [`Error::ContextTooLong`] over 65,535 bytes.
     pub fn to_bytes(&self) -> Result<Vec<u8>> {
-        self.encode_where(|_| true)
+        self.encode_where(&|_| true)
     }
 
     /// The canonical bytes of the pairs whose keys are chosen.
-    pub(crate) fn encode_where(&self, chosen: impl Fn(&str) -> bool) -> Result<Vec<u8>> {
-        let length = self.encoded_length_where(&chosen)?;
+    pub(crate) fn encode_where(&self, chosen: &dyn Fn(&str) -> bool) -> Result<Vec<u8>> {
+        let length = self.encoded_length_where(chosen)?;
         let mut out = Vec::with_capacity(length);
         if length > 0 {
             out.extend_from_slice(&[0; 2]);
@@ -187,7 +187,7 @@ impl EncryptionContext {
     }
 
     /// The length that [`encode_where`](Self::encode_where) gives.
-    pub(crate) fn encoded_length_where(&self, chosen: impl Fn(&str) -> bool) -> Result<usize> {
+    pub(crate) fn encoded_length_where(&self, chosen: &dyn Fn(&str) -> bool) -> Result<usize> {
         let mut length = 0usize;
         for (key, value) in self.iter().filter(|(key, _)| chosen(key)) {
             let pair = key.len().saturating_add(value.len()).saturating_add(4);
@@ -361,10 +361,10 @@ mod tests {
             b"\0\x02\0\x01a\0\x02xy\0\x01b\0\0"
         );
         assert_eq!(
-            context.encode_where(|key| key == "b").unwrap(),
+            context.encode_where(&|key| key == "b").unwrap(),
             b"\0\x01\0\x01b\0\0"
         );
-        assert!(context.encode_where(|_| false).unwrap().is_empty());
+        assert!(context.encode_where(&|_| false).unwrap().is_empty());
     }
 
     /// UTF-16 would sort the astral key (a surrogate pair, U+D800 and up)

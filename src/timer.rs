@@ -135,3 +135,21 @@ impl Timer {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn those_who_wait_no_more_leave_nothing_behind() {
+        let hour = Duration::from_secs(3600);
+        let mut context = Context::from_waker(Waker::noop());
+        for _ in 0..1000 {
+            let mut sleep = Sleep::new(hour);
+            assert!(Pin::new(&mut sleep).poll(&mut context).is_pending());
+        }
+        // Other tests may wait meanwhile.
+        let waiting = TIMER.waiting();
+        assert!(waiting.times.len() <= 2 * waiting.wakers.len() + 100);
+    }
+}

@@ -365,39 +365,50 @@ pub fn wait<T>(future: impl Future<Output = T>) -> T {
 
 /// Drives a future on this thread: usually it is ready at its first poll.
 pub(crate) fn block_on<T>(future: impl Future<Output = T>) -> T {
-    struct Unpark {
-        thread: Thread,
-        is_woken: AtomicBool,
-    }
-
-    impl Wake for Unpark {
-        fn wake(self: Arc<Self>) {
-            self.is_woken.store(true, Ordering::Release);
-            self.thread.unpark();
-        }
-    }
-
     let _waiting = Waiting::begin();
     let mut future = pin!(future);
     let mut first = Context::from_waker(Waker::noop());
     if let Poll::Ready(value) = future.as_mut().poll(&mut first) {
         return value;
     }
-    let unpark = Arc::new(Unpark {
-        thread: std::thread::current(),
-        is_woken: AtomicBool::new(false),
-    });
-    let waker = Waker::from(unpark.clone());
+    let sleeper = Sleeper::new();
+    let waker = Waker::from(sleeper.clone());
     let mut context = Context::from_waker(&waker);
     loop {
         if let Poll::Ready(value) = future.as_mut().poll(&mut context) {
             return value;
         }
-        // A provider that parks this thread within its poll takes the unpark
-        // with it, so that being woken is remembered apart.
-        while !unpark.is_woken.swap(false, Ordering::Acquire) {
+        sleeper.sleep();
+    }
+}
+
+/// This thread, asleep until it is woken.
+struct Sleeper {
+    thread: Thread,
+    is_woken: AtomicBool,
+}
+
+impl Sleeper {
+    fn new() -> Arc<Self> {
+        Arc::new(Sleeper {
+            thread: std::thread::current(),
+            is_woken: AtomicBool::new(false),
+        })
+    }
+
+    /// A provider that parks this thread within its poll takes the unpark with
+    /// it, so that being woken is remembered apart.
+    fn sleep(&self) {
+        while !self.is_woken.swap(false, Ordering::Acquire) {
             std::thread::park();
         }
+    }
+}
+
+impl Wake for Sleeper {
+    fn wake(self: Arc<Self>) {
+        self.is_woken.store(true, Ordering::Release);
+        self.thread.unpark();
     }
 }
 

@@ -8,7 +8,7 @@ use std::sync::Arc;
 use super::frames::Frames;
 use super::keys::MessageKeys;
 use super::output::Output;
-use super::parallel::Parallelism;
+use super::parallel::{Done, Job, Parallelism};
 use super::settings::Settings;
 use crate::crypto::{Hasher, SecretBuffer, Tag, VerifyingKey, constant_time_eq};
 use crate::error::{Error, MaterialsError, Result};
@@ -381,7 +381,7 @@ impl Opener {
 
     /// Opens whole regular frames into a buffer, and says how many. Not generic:
     /// it is compiled once for all outputs.
-    fn fill_run(&mut self, input: &[u8], frame_length: usize, out: &mut [u8]) -> usize {
+    fn fill_run<'a>(&mut self, input: &'a [u8], frame_length: usize, out: &'a mut [u8]) -> usize {
         let (frames, first) = (&self.frames, self.expected);
         let wire_length = Frames::wire_length(frame_length);
         let share = Parallelism::share(frame_length);
@@ -392,24 +392,24 @@ impl Opener {
         let shares = self
             .parallelism
             .shares(input.len() / wire_length, frame_length);
-        let open = |((input, out), first): ((_, &mut [u8]), u32)| {
-            let input: &[u8] = input;
+        let open = |((input, out), first): Job<'a>| {
             let opened = frames.open_run(first, frame_length, input, out);
-            input.split_at(opened * wire_length)
+            let authentic = &input[..opened * wire_length];
+            (authentic, authentic.len() == input.len())
         };
         let verifying = &mut self.verifying;
         let mut opened = 0;
-        let release = |(authentic, rest): (&[u8], &[u8])| {
+        let mut release = |(authentic, is_whole): Done<'a>| {
             if let Some(verifying) = verifying {
                 verifying.hasher.update(authentic);
             }
             opened += authentic.len() / wire_length;
-            match rest.is_empty() {
+            match is_whole {
                 true => ControlFlow::Continue(()),
                 false => ControlFlow::Break(()),
             }
         };
-        let _ = self.parallelism.in_order(jobs, shares, open, release);
+        let _ = self.parallelism.in_order(jobs, shares, &open, &mut release);
         // There were numbers for them all.
         self.expected += opened as u32;
         opened

@@ -4,7 +4,7 @@
 use std::fmt;
 use std::ops::ControlFlow;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Mutex, OnceLock, PoisonError, mpsc};
+use std::sync::{Condvar, Mutex, MutexGuard, OnceLock, PoisonError};
 
 use super::pieces::CHUNK;
 
@@ -23,8 +23,9 @@ use super::pieces::CHUNK;
 /// each thread, 8 MiB at most, and never more than
 /// [`max_buffered`](super::ClientBuilder::max_buffered). So they use threads for
 /// frames of up to 2 MiB. What is read or written
-/// [in parts](super::Client::range_reader) is read on the calling thread. Of a signed message the calling thread hashes while
-/// the others encrypt or decrypt, so that two threads are all that it can use.
+/// [in parts](super::Client::range_reader) is read on the calling thread. Of a
+/// signed message the calling thread hashes while the others encrypt or decrypt,
+/// so that two threads are all that it can use.
 ///
 /// ```
 /// use waxseal::{Client, EncryptionContext, Parallelism, RawAesProvider, SecretBytes};
@@ -62,6 +63,14 @@ const SHARE: usize = 128 * 1024;
 /// Bytes of plaintext in a stream's piece, for each thread, and at most.
 const PIECE: usize = 1024 * 1024;
 const LARGEST_PIECE: usize = 8 * 1024 * 1024;
+
+/// What is done with a message's frames, in both directions, so that it is
+/// compiled once: from where, to where, and the number of the first of them.
+pub(super) type Job<'a> = ((&'a [u8], &'a mut [u8]), u32);
+
+/// What is sealed or authentic of it, as it is on the wire, and whether that is
+/// all.
+pub(super) type Done<'a> = (&'a [u8], bool);
 
 impl Parallelism {
     /// The calling thread alone: the default.
@@ -146,8 +155,8 @@ impl Parallelism {
     }
 
     /// Does the jobs, in so many [shares](Self::shares), and gives their results
-    /// to `take` in the jobs' order, on this thread. When `take` breaks off, no further job is begun, and those
-    /// under way are waited for.
+    /// to `take` in the jobs' order, on this thread. When `take` breaks off, no
+    /// further job is begun, and those under way are waited for.
     ///
     /// This thread prefers taking to working, and works where there is nothing
     /// to take: it can do all of it alone, so that helpers who come late find
@@ -157,8 +166,8 @@ impl Parallelism {
         &self,
         jobs: impl Iterator<Item = J> + Send,
         shares: usize,
-        work: impl Fn(J) -> R + Sync,
-        mut take: impl FnMut(R) -> ControlFlow<B>,
+        work: &(dyn Fn(J) -> R + Sync),
+        take: &mut dyn FnMut(R) -> ControlFlow<B>,
     ) -> ControlFlow<B>
     where
         J: Send,
@@ -171,12 +180,10 @@ impl Parallelism {
             return ControlFlow::Continue(());
         }
         let queue = Queue::new(jobs);
-        let (results, finished) = mpsc::channel();
-        let help = |results: mpsc::Sender<(usize, R)>| {
+        let finished = Finished::default();
+        let help = |helper: Helper<'_, R>| {
             while let Some((number, job)) = queue.next() {
-                if results.send((number, work(job))).is_err() {
-                    return;
-                }
+                helper.give(number, work(job));
             }
         };
         let mut lead = || {
@@ -186,7 +193,7 @@ impl Parallelism {
             let mut early: Vec<(usize, R)> = Vec::new();
             let mut taken = 0;
             loop {
-                early.extend(finished.try_iter());
+                finished.take(&mut early);
                 while let Some(at) = early.iter().position(|(number, _)| *number == taken) {
                     taken += 1;
                     take(early.swap_remove(at).1)?;
@@ -196,11 +203,9 @@ impl Parallelism {
                 } else if taken == queue.handed_out() {
                     return ControlFlow::Continue(());
                 } else {
-                    // The next is with a helper, whose end of the channel lives
-                    // as long as he works.
-                    match finished.recv() {
-                        Ok(result) => early.push(result),
-                        Err(mpsc::RecvError) => return ControlFlow::Continue(()),
+                    // The next is with a helper.
+                    if !finished.wait(&mut early) {
+                        return ControlFlow::Continue(());
                     }
                 }
             }
@@ -210,23 +215,21 @@ impl Parallelism {
             Workers::None => lead(),
             Workers::Threads(_) => std::thread::scope(|scope| {
                 for _ in 0..helpers {
-                    let (results, help) = (results.clone(), &help);
+                    let (helper, help) = (finished.helper(), &help);
                     let builder = std::thread::Builder::new().name("waxseal".to_owned());
                     // Where the system has no thread to give, there are fewer.
-                    if builder.spawn_scoped(scope, move || help(results)).is_err() {
+                    if builder.spawn_scoped(scope, move || help(helper)).is_err() {
                         break;
                     }
                 }
-                drop(results);
                 lead()
             }),
             #[cfg(feature = "rayon")]
             Workers::Pool(pool) => pool.in_place_scope(|scope| {
                 for _ in 0..helpers {
-                    let (results, help) = (results.clone(), &help);
-                    scope.spawn(move |_| help(results));
+                    let (helper, help) = (finished.helper(), &help);
+                    scope.spawn(move |_| help(helper));
                 }
-                drop(results);
                 lead()
             }),
         }
@@ -263,6 +266,76 @@ impl<I: Iterator> Queue<I> {
     }
 }
 
+/// What helpers have finished. The standard library's channels would do, and
+/// take longer to compile than the rest of this file.
+struct Finished<R> {
+    state: Mutex<FinishedState<R>>,
+    changed: Condvar,
+}
+
+struct FinishedState<R> {
+    results: Vec<(usize, R)>,
+    helpers: usize,
+}
+
+impl<R> Default for Finished<R> {
+    fn default() -> Self {
+        Finished {
+            state: Mutex::new(FinishedState {
+                results: Vec::new(),
+                helpers: 0,
+            }),
+            changed: Condvar::new(),
+        }
+    }
+}
+
+impl<R> Finished<R> {
+    fn lock(&self) -> MutexGuard<'_, FinishedState<R>> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// One helper more, from now on: not only once he works.
+    fn helper(&self) -> Helper<'_, R> {
+        self.lock().helpers += 1;
+        Helper(self)
+    }
+
+    /// Moves the results that are there.
+    fn take(&self, to: &mut Vec<(usize, R)>) {
+        to.append(&mut self.lock().results);
+    }
+
+    /// The same, and waits for one; `false` when there is no helper from whom
+    /// one could come.
+    fn wait(&self, to: &mut Vec<(usize, R)>) -> bool {
+        let nothing_yet =
+            |state: &mut FinishedState<R>| state.results.is_empty() && state.helpers > 0;
+        let waited = self.changed.wait_while(self.lock(), nothing_yet);
+        let mut state = waited.unwrap_or_else(PoisonError::into_inner);
+        let some = !state.results.is_empty();
+        to.append(&mut state.results);
+        some
+    }
+}
+
+/// Counts as one for as long as it lives.
+struct Helper<'a, R>(&'a Finished<R>);
+
+impl<R> Helper<'_, R> {
+    fn give(&self, number: usize, result: R) {
+        self.0.lock().results.push((number, result));
+        self.0.changed.notify_one();
+    }
+}
+
+impl<R> Drop for Helper<'_, R> {
+    fn drop(&mut self) {
+        self.0.lock().helpers -= 1;
+        self.0.changed.notify_one();
+    }
+}
+
 struct StopWhenDropped<'a>(&'a AtomicBool);
 
 impl Drop for StopWhenDropped<'_> {
@@ -292,6 +365,7 @@ impl fmt::Debug for Parallelism {
 
 #[cfg(test)]
 mod tests {
+    use std::panic::AssertUnwindSafe;
     use std::sync::atomic::AtomicUsize;
     use std::time::Duration;
 
@@ -334,9 +408,30 @@ mod tests {
             std::thread::sleep(Duration::from_millis(1));
         };
         let two = Parallelism::threads(2);
-        let broken = two.in_order(0..2000, 2000, work, |()| ControlFlow::Break(()));
+        let broken = two.in_order(0..2000, 2000, &work, &mut |()| ControlFlow::Break(()));
         assert!(broken.is_break());
         assert!(begun.load(Ordering::Relaxed) < 2000);
+    }
+
+    /// A helper that panics is one from whom nothing comes any more: it is not
+    /// waited for, and his panic goes on in the caller.
+    #[test]
+    fn a_panic_is_not_waited_for() {
+        let two = Parallelism::threads(2);
+        let calling = std::thread::current().id();
+        let work = |_| {
+            std::thread::sleep(Duration::from_millis(1));
+            assert_eq!(std::thread::current().id(), calling, "on purpose");
+        };
+        let panicked = std::panic::catch_unwind(AssertUnwindSafe(|| {
+            two.in_order(
+                0..200,
+                200,
+                &work,
+                &mut |()| ControlFlow::<()>::Continue(()),
+            )
+        }));
+        assert!(panicked.is_err());
     }
 
     #[test]

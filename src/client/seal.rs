@@ -8,7 +8,7 @@ use std::sync::Arc;
 use super::frames::Frames;
 use super::keys::MessageKeys;
 use super::output::Output;
-use super::parallel::Parallelism;
+use super::parallel::{Done, Job, Parallelism};
 use super::settings::Settings;
 use crate::context::{EncryptionContext, MAX_LENGTH, PUBLIC_KEY};
 use crate::crypto::{
@@ -242,7 +242,12 @@ impl Sealer {
     }
 
     /// Not generic: it is compiled once for all outputs.
-    fn seal_run(&mut self, first: u32, plaintext: &[u8], out: &mut [u8]) -> Result<(), InvalidKey> {
+    fn seal_run<'a>(
+        &mut self,
+        first: u32,
+        plaintext: &'a [u8],
+        out: &'a mut [u8],
+    ) -> Result<(), InvalidKey> {
         let (frames, frame_length) = (&self.frames, self.frame_length);
         let wire_length = Frames::wire_length(frame_length);
         let share = Parallelism::share(frame_length);
@@ -253,22 +258,21 @@ impl Sealer {
             .chunks(share * frame_length)
             .zip(out.chunks_mut(share * wire_length))
             .zip((first..).step_by(share));
-        let seal = |((plaintext, out), first): ((&[u8], _), u32)| {
-            let out: &mut [u8] = out;
+        let seal = |((plaintext, out), first): Job<'a>| {
             let sealed = frames.seal_run(first, frame_length, plaintext, out);
-            sealed.map(|()| &*out)
+            (&*out, sealed.is_ok())
         };
         let signing = &mut self.signing;
-        let hash = |sealed: Result<&[u8], InvalidKey>| match sealed {
-            Ok(sealed) => {
-                if let Some(signing) = signing {
-                    signing.hasher.update(sealed);
-                }
-                ControlFlow::Continue(())
+        let mut hash = |(sealed, is_whole): Done<'a>| {
+            if !is_whole {
+                return ControlFlow::Break(());
             }
-            Err(InvalidKey) => ControlFlow::Break(()),
+            if let Some(signing) = signing {
+                signing.hasher.update(sealed);
+            }
+            ControlFlow::Continue(())
         };
-        match self.parallelism.in_order(jobs, shares, seal, hash) {
+        match self.parallelism.in_order(jobs, shares, &seal, &mut hash) {
             ControlFlow::Continue(()) => Ok(()),
             ControlFlow::Break(()) => Err(InvalidKey),
         }
@@ -365,12 +369,12 @@ pub(super) fn header_length(
         (length, public_key) => length + public_key,
     };
     // What is bound, and of that what is stored.
-    let length = with_public_key(context.encoded_length_where(|_| true)?);
+    let length = with_public_key(context.encoded_length_where(&|_| true)?);
     if length > MAX_LENGTH {
         return Err(Error::ContextTooLong { length });
     }
     let is_stored = |key: &str| !settings.required_context_keys.contains(key);
-    let stored = with_public_key(context.encoded_length_where(is_stored)?);
+    let stored = with_public_key(context.encoded_length_where(&is_stored)?);
     let edks = edks
         .iter()
         .fold(0u64, |sum, edk| sum.saturating_add(*edk as u64));

@@ -61,8 +61,8 @@ impl DefaultMaterialsManager {
             (bytes, Vec::new())
         } else {
             (
-                context.encode_where(|key| !is_required(key))?,
-                context.encode_where(is_required)?,
+                context.encode_where(&|key| !is_required(key))?,
+                context.encode_where(&is_required)?,
             )
         };
         Ok(EncryptionMaterials::new(EncryptionParts {

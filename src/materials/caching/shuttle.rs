@@ -184,7 +184,8 @@ impl World {
     /// still had a place for it.
     async fn message(&self, id: usize, caller: Caller, bytes: u64) -> Result<(u64, CacheOutcome)> {
         let id = self.ids[id];
-        let obtained = self.manager.obtain(id, caller, Some(bytes), || self.call());
+        let call = || self.call();
+        let obtained = self.manager.obtain(id, caller, Some(bytes), &call);
         let (materials, outcome) = obtained.await?;
         let Materials::Encryption(materials) = materials else {
             panic!("materials of the other kind");
