@@ -7,7 +7,6 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use crate::crypto::RandomError;
-use crate::error::shown;
 
 /// What went wrong in a store. Each variant says what the blob is after it;
 /// nothing was changed unless it is [`Uncertain`](Self::Uncertain).
@@ -129,7 +128,11 @@ impl StoreError {
     }
 
     pub(super) fn invalid_name(name: &str) -> Self {
-        Self::InvalidName { name: shown(name) }
+        let shown = name.get(..super::MAX_NAME_LENGTH).unwrap_or(name);
+        Self::InvalidName {
+            // ASCII only: what looks like a name, and is none, is seen.
+            name: shown.escape_default().take(400).collect(),
+        }
     }
 
     pub(super) fn damaged(name: &str, reason: impl Into<String>) -> Self {
