@@ -33,14 +33,17 @@ pub(crate) const MAX_LENGTH: usize = u16::MAX as usize;
 /// ```
 #[derive(Clone, Default, PartialEq, Eq, Hash)]
 pub struct EncryptionContext {
-    /// The keys and the values: one piece, as each message has a context.
-    text: String,
-    /// Where they are. Both have the order of the keys' UTF-8 bytes, which is
-    /// the canonical form's.
+    /// The canonical form, as each message asks for it. Of a context that is too
+    /// long for it the counts are cut off, and nobody gets these bytes.
+    bytes: Vec<u8>,
+    /// Where the pairs are in it, by the keys' UTF-8 bytes.
     pairs: Vec<Pair>,
 }
 
-/// Where a pair stands in the text: its value comes after its key.
+/// Bytes before the pairs, and before a key or a value: how many there are.
+const COUNT: usize = 2;
+
+/// Where a pair stands: each of its texts has its length before it.
 #[derive(Clone, Copy, PartialEq, Eq, Hash)]
 struct Pair {
     start: usize,
@@ -49,12 +52,27 @@ struct Pair {
 }
 
 impl Pair {
-    fn key(self, text: &str) -> &str {
-        &text[self.start..self.key_end]
+    /// Appends a pair.
+    fn append(key: &str, value: &str, bytes: &mut Vec<u8>) -> Self {
+        let start = bytes.len();
+        let mut put = |text: &str| {
+            bytes.extend_from_slice(&(text.len() as u16).to_be_bytes());
+            bytes.extend_from_slice(text.as_bytes());
+            bytes.len()
+        };
+        Pair {
+            start,
+            key_end: put(key),
+            end: put(value),
+        }
     }
 
-    fn value(self, text: &str) -> &str {
-        &text[self.key_end..self.end]
+    fn key(self, bytes: &[u8]) -> &[u8] {
+        &bytes[self.start + COUNT..self.key_end]
+    }
+
+    fn value(self, bytes: &[u8]) -> &[u8] {
+        &bytes[self.key_end + COUNT..self.end]
     }
 
     fn moved(self, from: usize, to: usize) -> Self {
@@ -64,6 +82,11 @@ impl Pair {
             end: self.end - from + to,
         }
     }
+}
+
+/// Only text was put in.
+fn text(bytes: &[u8]) -> &str {
+    std::str::from_utf8(bytes).unwrap_or_default()
 }
 
 impl EncryptionContext {
@@ -82,25 +105,23 @@ impl EncryptionContext {
             Ok(index) => (index, self.remove_at(index)),
             Err(index) => (index, None),
         };
+        if self.is_empty() {
+            self.bytes.resize(COUNT, 0);
+        }
         let start = self.start_of(index);
-        self.text.insert_str(start, value);
-        self.text.insert_str(start, key);
-        let key_end = start + key.len();
-        let end = key_end + value.len();
-        let pair = Pair {
-            start,
-            key_end,
-            end,
-        };
+        let moved = self.bytes.split_off(start);
+        let pair = Pair::append(key, value, &mut self.bytes);
+        self.bytes.extend_from_slice(&moved);
         self.pairs.insert(index, pair);
-        self.move_from(index + 1, start, end);
+        self.move_from(index + 1, pair.start, pair.end);
+        self.write_count();
         before
     }
 
     /// The value of a key.
     pub fn get(&self, key: &str) -> Option<&str> {
         let index = self.find(key).ok()?;
-        Some(self.pairs.get(index)?.value(&self.text))
+        Some(text(self.pairs.get(index)?.value(&self.bytes)))
     }
 
     /// Whether there is such a key.
@@ -126,21 +147,22 @@ impl EncryptionContext {
     /// The index of a key, or the one that it would have.
     fn find(&self, key: &str) -> Result<usize, usize> {
         self.pairs
-            .binary_search_by(|pair| pair.key(&self.text).cmp(key))
+            .binary_search_by(|pair| pair.key(&self.bytes).cmp(key.as_bytes()))
     }
 
     fn start_of(&self, index: usize) -> usize {
         self.pairs
             .get(index)
-            .map_or(self.text.len(), |pair| pair.start)
+            .map_or(self.bytes.len(), |pair| pair.start)
     }
 
     fn remove_at(&mut self, index: usize) -> Option<String> {
         let pair = *self.pairs.get(index)?;
-        let value = pair.value(&self.text).to_owned();
-        self.text.drain(pair.start..pair.end);
+        let value = text(pair.value(&self.bytes)).to_owned();
+        self.bytes.drain(pair.start..pair.end);
         self.pairs.remove(index);
         self.move_from(index, pair.end, pair.start);
+        self.write_count();
         Some(value)
     }
 
@@ -148,6 +170,14 @@ impl EncryptionContext {
     fn move_from(&mut self, index: usize, from: usize, to: usize) {
         for pair in self.pairs.iter_mut().skip(index) {
             *pair = pair.moved(from, to);
+        }
+    }
+
+    fn write_count(&mut self) {
+        if self.is_empty() {
+            self.bytes.clear();
+        } else if let Some(count) = self.bytes.first_chunk_mut() {
+            *count = (self.pairs.len() as u16).to_be_bytes();
         }
     }
 
@@ -162,54 +192,34 @@ impl EncryptionContext {
     /// # Errors
     /// [`Error::ContextTooLong`] over 65,535 bytes.
     pub fn to_bytes(&self) -> Result<Vec<u8>> {
-        self.encode_where(&|_| true)
+        self.canonical().map(<[u8]>::to_vec)
     }
 
-    /// The canonical bytes of the pairs whose keys are chosen.
-    pub(crate) fn encode_where(&self, chosen: &dyn Fn(&str) -> bool) -> Result<Vec<u8>> {
-        let length = self.encoded_length_where(chosen)?;
-        let mut out = Vec::with_capacity(length);
-        if length > 0 {
-            out.extend_from_slice(&[0; 2]);
-            let mut count = 0u16;
-            for (key, value) in self.iter().filter(|(key, _)| chosen(key)) {
-                // A context within MAX_LENGTH has at most 16,383 pairs, each of
-                // lengths below 65,536.
-                count += 1;
-                for text in [key, value] {
-                    out.extend_from_slice(&(text.len() as u16).to_be_bytes());
-                    out.extend_from_slice(text.as_bytes());
-                }
-            }
-            out[..2].copy_from_slice(&count.to_be_bytes());
+    /// The same, borrowed.
+    pub(crate) fn canonical(&self) -> Result<&[u8]> {
+        match self.bytes.len() {
+            // Its 16,383 pairs at most and their lengths are below 65,536.
+            0..=MAX_LENGTH => Ok(&self.bytes),
+            length => Err(Error::ContextTooLong { length }),
         }
-        Ok(out)
     }
 
-    /// The length that [`encode_where`](Self::encode_where) gives.
-    pub(crate) fn encoded_length_where(&self, chosen: &dyn Fn(&str) -> bool) -> Result<usize> {
-        let mut length = 0usize;
+    /// The pairs whose keys are chosen.
+    pub(crate) fn filtered(&self, chosen: &dyn Fn(&str) -> bool) -> Self {
+        let mut filtered = UnsortedContext::with_capacity(self.len(), self.bytes.len());
         for (key, value) in self.iter().filter(|(key, _)| chosen(key)) {
-            let pair = key.len().saturating_add(value.len()).saturating_add(4);
-            length = length.saturating_add(pair);
+            filtered.push(key, value);
         }
-        if length > 0 {
-            length = length.saturating_add(2);
-        }
-        if length > MAX_LENGTH {
-            return Err(Error::ContextTooLong { length });
-        }
-        Ok(length)
+        filtered.context()
     }
 
     /// Refuses the keys that the format keeps for itself.
     pub(crate) fn check_unreserved(&self) -> Result<()> {
-        match self
-            .iter()
-            .find(|(key, _)| key.starts_with(RESERVED_PREFIX))
-        {
-            Some((key, _)) => Err(Error::ReservedContextKey {
-                key: key.to_owned(),
+        let is_reserved = |key: &[u8]| key.starts_with(RESERVED_PREFIX.as_bytes());
+        let mut keys = self.pairs.iter().map(|pair| pair.key(&self.bytes));
+        match keys.find(|key| is_reserved(key)) {
+            Some(key) => Err(Error::ReservedContextKey {
+                key: text(key).to_owned(),
             }),
             None => Ok(()),
         }
@@ -224,47 +234,48 @@ pub(crate) struct UnsortedContext {
 }
 
 impl UnsortedContext {
-    /// With room for so many pairs, and so many bytes of keys and values.
-    pub(crate) fn with_capacity(pairs: usize, text: usize) -> Self {
+    /// With room for so many pairs, and so many canonical bytes.
+    pub(crate) fn with_capacity(pairs: usize, bytes: usize) -> Self {
+        let mut context = EncryptionContext {
+            bytes: Vec::with_capacity(bytes),
+            pairs: Vec::with_capacity(pairs),
+        };
+        context.bytes.resize(COUNT, 0);
         UnsortedContext {
-            context: EncryptionContext {
-                text: String::with_capacity(text),
-                pairs: Vec::with_capacity(pairs),
-            },
+            context,
             is_sorted: true,
         }
     }
 
     pub(crate) fn push(&mut self, key: &str, value: &str) {
-        let EncryptionContext { text, pairs } = &mut self.context;
-        self.is_sorted &= pairs.last().is_none_or(|last| last.key(text) < key);
-        let start = text.len();
-        text.push_str(key);
-        let key_end = text.len();
-        text.push_str(value);
-        let end = text.len();
-        pairs.push(Pair {
-            start,
-            key_end,
-            end,
-        });
+        let EncryptionContext { bytes, pairs } = &mut self.context;
+        let last = pairs.last();
+        self.is_sorted &= last.is_none_or(|last| last.key(bytes) < key.as_bytes());
+        pairs.push(Pair::append(key, value, bytes));
     }
 
     /// The context, or a key that came twice.
     pub(crate) fn finish(self) -> Result<EncryptionContext, String> {
         if self.is_sorted {
-            return Ok(self.context);
+            return Ok(self.context());
         }
-        let EncryptionContext { text, mut pairs } = self.context;
-        pairs.sort_unstable_by(|a, b| a.key(&text).cmp(b.key(&text)));
-        let mut sorted = Self::with_capacity(pairs.len(), text.len());
+        let EncryptionContext { bytes, mut pairs } = self.context;
+        pairs.sort_unstable_by(|a, b| a.key(&bytes).cmp(b.key(&bytes)));
+        let mut sorted = Self::with_capacity(pairs.len(), bytes.len());
         for pair in pairs {
-            sorted.push(pair.key(&text), pair.value(&text));
+            let key = text(pair.key(&bytes));
+            sorted.push(key, text(pair.value(&bytes)));
             if !sorted.is_sorted {
-                return Err(pair.key(&text).to_owned());
+                return Err(key.to_owned());
             }
         }
-        Ok(sorted.context)
+        Ok(sorted.context())
+    }
+
+    /// Of pairs that came in their order.
+    fn context(mut self) -> EncryptionContext {
+        self.context.write_count();
+        self.context
     }
 }
 
@@ -314,7 +325,7 @@ impl<'a> IntoIterator for &'a EncryptionContext {
 
     fn into_iter(self) -> ContextIter<'a> {
         ContextIter {
-            text: &self.text,
+            bytes: &self.bytes,
             pairs: self.pairs.iter(),
         }
     }
@@ -323,7 +334,7 @@ impl<'a> IntoIterator for &'a EncryptionContext {
 /// The pairs of an [`EncryptionContext`], sorted by key.
 #[derive(Clone)]
 pub struct ContextIter<'a> {
-    text: &'a str,
+    bytes: &'a [u8],
     pairs: Iter<'a, Pair>,
 }
 
@@ -332,7 +343,8 @@ impl<'a> Iterator for ContextIter<'a> {
 
     fn next(&mut self) -> Option<Self::Item> {
         let pair = self.pairs.next()?;
-        Some((pair.key(self.text), pair.value(self.text)))
+        let (key, value) = (pair.key(self.bytes), pair.value(self.bytes));
+        Some((text(key), text(value)))
     }
 
     fn size_hint(&self) -> (usize, Option<usize>) {
@@ -360,11 +372,9 @@ mod tests {
             context.to_bytes().unwrap(),
             b"\0\x02\0\x01a\0\x02xy\0\x01b\0\0"
         );
-        assert_eq!(
-            context.encode_where(&|key| key == "b").unwrap(),
-            b"\0\x01\0\x01b\0\0"
-        );
-        assert!(context.encode_where(&|_| false).unwrap().is_empty());
+        let chosen = context.filtered(&|key| key == "b");
+        assert_eq!(chosen.canonical().unwrap(), b"\0\x01\0\x01b\0\0");
+        assert!(context.filtered(&|_| false).canonical().unwrap().is_empty());
     }
 
     /// UTF-16 would sort the astral key (a surrogate pair, U+D800 and up)
@@ -397,7 +407,9 @@ mod tests {
             }
             let pairs = map.iter().map(|(key, value)| (*key, *value));
             assert!(context.iter().eq(pairs.clone()));
-            assert_eq!(context, pairs.collect::<EncryptionContext>());
+            let anew: EncryptionContext = pairs.collect();
+            assert_eq!(context, anew);
+            assert_eq!(context.to_bytes().unwrap(), anew.to_bytes().unwrap());
             assert_eq!(context.len(), map.len());
             for key in texts {
                 assert_eq!(context.get(key), map.get(key).copied());

@@ -519,7 +519,7 @@ pub(super) fn verify_header(
     let aad = if materials.bound_context.is_empty() {
         body
     } else {
-        with_bound = [body, &materials.bound_context.to_bytes()?].concat();
+        with_bound = [body, materials.bound_context.canonical()?].concat();
         &with_bound
     };
     keys.key

@@ -369,12 +369,12 @@ pub(super) fn header_length(
         (length, public_key) => length + public_key,
     };
     // What is bound, and of that what is stored.
-    let length = with_public_key(context.encoded_length_where(&|_| true)?);
+    let length = with_public_key(context.canonical()?.len());
     if length > MAX_LENGTH {
         return Err(Error::ContextTooLong { length });
     }
     let is_stored = |key: &str| !settings.required_context_keys.contains(key);
-    let stored = with_public_key(context.encoded_length_where(&is_stored)?);
+    let stored = with_public_key(context.filtered(&is_stored).canonical()?.len());
     let edks = edks
         .iter()
         .fold(0u64, |sum, edk| sum.saturating_add(*edk as u64));

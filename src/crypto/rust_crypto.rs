@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use aes_gcm::aead::AeadInOut;
 use aes_gcm::aead::array::Array;
-use aes_gcm::aead::consts::U12;
+use aes_gcm::aead::consts::{U12, U16};
 use aes_gcm::aes::{Aes128Enc, Aes192Enc, Aes256Enc};
 use aes_gcm::{AesGcm, KeyInit};
 use hkdf::HkdfExtract;
@@ -43,8 +43,9 @@ impl Aead for RustCrypto {
     }
 }
 
-impl<T: AeadInOut<NonceSize = U12, TagSize = aes_gcm::aead::consts::U16> + Send + Sync> AeadKey
-    for T
+impl<Aes: Send + Sync> AeadKey for Gcm<Aes>
+where
+    Gcm<Aes>: AeadInOut<NonceSize = U12, TagSize = U16>,
 {
     fn seal(&self, iv: &Iv, aad: &[u8], data: &mut [u8]) -> Result<Tag, InvalidKey> {
         let tag = self

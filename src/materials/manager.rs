@@ -45,11 +45,8 @@ impl DefaultMaterialsManager {
             }
             None => (request.context, None),
         };
-        let bytes = context.to_bytes()?;
-        let bound = BoundContext {
-            context,
-            bytes: &bytes,
-        };
+        let bytes = context.canonical()?;
+        let bound = BoundContext { context, bytes };
         let generate = GenerateDataKey::new(suite, bound, request.entropy);
         let generated = self.provider.generate_data_key(generate).await?;
         check_data_key(suite, &generated.data_key)?;
@@ -58,11 +55,11 @@ impl DefaultMaterialsManager {
         }
         let is_required = |key: &str| request.required.contains(key);
         let (stored_context, bound_context) = if request.required.is_empty() {
-            (bytes, Vec::new())
+            (bytes.to_vec(), Vec::new())
         } else {
             (
-                context.encode_where(&|key| !is_required(key))?,
-                context.encode_where(&is_required)?,
+                context.filtered(&|key| !is_required(key)).to_bytes()?,
+                context.filtered(&is_required).to_bytes()?,
             )
         };
         Ok(EncryptionMaterials::new(EncryptionParts {
@@ -88,11 +85,8 @@ impl DefaultMaterialsManager {
             &merged
         };
         let verifying_key = self.verifying_key(suite, context)?;
-        let bytes = context.to_bytes()?;
-        let bound = BoundContext {
-            context,
-            bytes: &bytes,
-        };
+        let bytes = context.canonical()?;
+        let bound = BoundContext { context, bytes };
         let unwrap = UnwrapDataKey::new(suite, bound, request.edks);
         let unwrapped = self.provider.unwrap_data_key(unwrap).await?;
         check_data_key(suite, &unwrapped.data_key)?;
@@ -156,6 +150,10 @@ pub(crate) fn bound_only(request: &DecryptionRequest<'_>) -> Result<EncryptionCo
         }
     }
     let mut bound_only = EncryptionContext::new();
+    // The usual case: each required key would be in both, and was refused.
+    if stored == expected {
+        return Ok(bound_only);
+    }
     for (key, value) in expected {
         match stored.get(key) {
             Some(found) if found == value => {}

@@ -50,7 +50,7 @@ impl IdPrefix {
         let named = u8::from(request.suite_is_named);
         id.part(&[policy(request.policy), named, high, low]);
         required(&mut id, request.required);
-        id.part(&request.context.to_bytes()?);
+        id.part(request.context.canonical()?);
         Ok(EntryId(id.finish()))
     }
 
@@ -62,7 +62,7 @@ impl IdPrefix {
         // here all the same, so that nothing hangs on that.
         required(&mut id, request.required);
         encrypted_data_keys(&mut id, request.edks);
-        id.part(&request.stored.to_bytes()?);
+        id.part(request.stored.canonical()?);
         expected(&mut id, request.expected);
         Ok(EntryId(id.finish()))
     }
