@@ -67,14 +67,15 @@
 //! - `aws-kms`: keys of AWS KMS (`AwsKmsProvider`), through its SDK; building
 //!   it needs a C compiler.
 //! - `aws-lc-rs`: the fastest back end on CPUs with AVX-512, and for signed
-//!   messages ([`CryptoBackend`]); and imports of key material that is wrapped
-//!   under RSA, as AWS KMS does it. By the crate `aws-lc-rs`; building it needs a
-//!   C compiler.
+//!   messages ([`CryptoBackend`]); and, with `kms`, imports of key material that
+//!   is wrapped under RSA, as AWS KMS does it. By the crate `aws-lc-rs`; building
+//!   it needs a C compiler.
 //! - `fips`: the same with AWS-LC's FIPS module, and every primitive of messages
 //!   from it; building it needs CMake and Go too. `CryptoBackend::aws_lc_rs` says
 //!   what that does not make of it.
 //! - `kms-policy`: key policies, grants, quotas and the audit trail of the
 //!   embedded KMS.
+//! - `kms-server`: nothing here; the TLS of the example `kms_server`.
 //! - `metrics`, `tracing`: what a [`DataKeyCache`] does, through the crates of
 //!   these names.
 //! - `object-store`: a KMS store for several machines, and random access to
