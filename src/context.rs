@@ -108,10 +108,9 @@ impl EncryptionContext {
         if self.is_empty() {
             self.bytes.resize(COUNT, 0);
         }
-        let start = self.start_of(index);
-        let moved = self.bytes.split_off(start);
-        let pair = Pair::append(key, value, &mut self.bytes);
-        self.bytes.extend_from_slice(&moved);
+        let (start, at) = (self.start_of(index), self.bytes.len());
+        let pair = Pair::append(key, value, &mut self.bytes).moved(at, start);
+        self.bytes[start..].rotate_right(pair.end - pair.start);
         self.pairs.insert(index, pair);
         self.move_from(index + 1, pair.start, pair.end);
         self.write_count();
@@ -210,7 +209,7 @@ impl EncryptionContext {
         for (key, value) in self.iter().filter(|(key, _)| chosen(key)) {
             filtered.push(key, value);
         }
-        filtered.context()
+        filtered.sorted().0
     }
 
     /// Refuses the keys that the format keeps for itself.
@@ -236,15 +235,11 @@ pub(crate) struct UnsortedContext {
 impl UnsortedContext {
     /// With room for so many pairs, and so many canonical bytes.
     pub(crate) fn with_capacity(pairs: usize, bytes: usize) -> Self {
-        let mut context = EncryptionContext {
+        EncryptionContext {
             bytes: Vec::with_capacity(bytes),
             pairs: Vec::with_capacity(pairs),
-        };
-        context.bytes.resize(COUNT, 0);
-        UnsortedContext {
-            context,
-            is_sorted: true,
         }
+        .into()
     }
 
     pub(crate) fn push(&mut self, key: &str, value: &str) {
@@ -256,26 +251,45 @@ impl UnsortedContext {
 
     /// The context, or a key that came twice.
     pub(crate) fn finish(self) -> Result<EncryptionContext, String> {
-        if self.is_sorted {
-            return Ok(self.context());
+        match self.sorted() {
+            (context, None) => Ok(context),
+            (_, Some(key)) => Err(key),
         }
-        let EncryptionContext { bytes, mut pairs } = self.context;
-        pairs.sort_unstable_by(|a, b| a.key(&bytes).cmp(b.key(&bytes)));
-        let mut sorted = Self::with_capacity(pairs.len(), bytes.len());
-        for pair in pairs {
-            let key = text(pair.key(&bytes));
-            sorted.push(key, text(pair.value(&bytes)));
-            if !sorted.is_sorted {
-                return Err(key.to_owned());
-            }
-        }
-        Ok(sorted.context())
     }
 
-    /// Of pairs that came in their order.
-    fn context(mut self) -> EncryptionContext {
+    /// The context, where the last value of a key holds; and a key that came
+    /// twice.
+    fn sorted(mut self) -> (EncryptionContext, Option<String>) {
+        let mut twice = None;
+        if !self.is_sorted {
+            let EncryptionContext { bytes, mut pairs } = self.context;
+            pairs.sort_unstable_by(|a, b| {
+                let of = |pair: &Pair| (pair.key(&bytes), pair.start);
+                of(a).cmp(&of(b))
+            });
+            self = Self::with_capacity(pairs.len(), bytes.len());
+            for (index, pair) in pairs.iter().enumerate() {
+                let key = pair.key(&bytes);
+                match pairs.get(index + 1) {
+                    Some(next) if next.key(&bytes) == key => twice = Some(text(key).to_owned()),
+                    _ => self.push(text(key), text(pair.value(&bytes))),
+                }
+            }
+        }
         self.context.write_count();
-        self.context
+        (self.context, twice)
+    }
+}
+
+impl From<EncryptionContext> for UnsortedContext {
+    fn from(mut context: EncryptionContext) -> Self {
+        if context.is_empty() {
+            context.bytes.resize(COUNT, 0);
+        }
+        UnsortedContext {
+            context,
+            is_sorted: true,
+        }
     }
 }
 
@@ -313,9 +327,15 @@ impl<K: Into<String>, V: Into<String>> FromIterator<(K, V)> for EncryptionContex
 
 impl<K: Into<String>, V: Into<String>> Extend<(K, V)> for EncryptionContext {
     fn extend<I: IntoIterator<Item = (K, V)>>(&mut self, pairs: I) {
-        for (key, value) in pairs {
-            self.insert(key, value);
+        let mut pairs = pairs.into_iter().peekable();
+        if pairs.peek().is_none() {
+            return;
         }
+        let mut all = UnsortedContext::from(std::mem::take(self));
+        for (key, value) in pairs {
+            all.push(&key.into(), &value.into());
+        }
+        *self = all.sorted().0;
     }
 }
 
@@ -445,6 +465,13 @@ mod tests {
         for keys in [["a", "b", "c"], ["c", "a", "b"], ["c", "b", "a"]] {
             assert_eq!(push(&keys).unwrap(), expected);
         }
+        let last = EncryptionContext::from([("b", "1"), ("a", "2"), ("b", "3"), ("a", "4")]);
+        assert_eq!(last, EncryptionContext::from([("a", "4"), ("b", "3")]));
+        let mut extended = last.clone();
+        extended.extend([("b", "5"), ("", "6"), ("b", "7")]);
+        assert_eq!(format!("{extended:?}"), r#"{"": "6", "a": "4", "b": "7"}"#);
+        extended.extend(&EncryptionContext::new());
+        assert_eq!(extended.len(), 3);
         for keys in [["a", "b", "a"], ["b", "a", "a"], ["a", "a", "b"]] {
             assert_eq!(push(&keys).unwrap_err(), "a");
         }

@@ -10,7 +10,7 @@
 //! # Randomness
 //!
 //! Signing keys and the numbers that signatures draw come from AWS-LC's own
-//! generator; see [`rsa`](super::rsa).
+//! generator; see `rsa`.
 
 use aws_lc_rs::aead::{AES_128_GCM, AES_192_GCM, AES_256_GCM, Aad, LessSafeKey, Nonce, UnboundKey};
 use aws_lc_rs::digest;

@@ -22,7 +22,8 @@
 //! authentic before they are read, and an envelope's header is bound, as bytes,
 //! to the message in it.
 //!
-//! Each type has its two directions side by side, beside its definition.
+//! Each type has its two directions side by side, beside its definition, or a
+//! key's types all in [`stored`](super::key).
 
 use std::collections::BTreeMap;
 

@@ -359,7 +359,6 @@ impl State {
         };
         self.entries.put(id, entry);
         self.expiries.push(Reverse((expires, number, id)));
-        self.forget_expiries();
     }
 
     fn remove(&mut self, id: EntryId, cause: Cause) {
@@ -371,6 +370,7 @@ impl State {
     fn removed(&mut self, entry: Entry, cause: Cause) {
         self.statistics.evicted.count(cause);
         self.removed.entries.push(entry);
+        self.forget_expiries();
     }
 
     /// Takes expired entries away, so many at most; says how many.
