@@ -249,7 +249,7 @@ impl UnsortedContext {
         pairs.push(Pair::append(key, value, bytes));
     }
 
-    /// The context, or a key that came twice.
+    /// The context, or the key that was the first to come twice.
     pub(crate) fn finish(self) -> Result<EncryptionContext, String> {
         match self.sorted() {
             (context, None) => Ok(context),
@@ -257,10 +257,10 @@ impl UnsortedContext {
         }
     }
 
-    /// The context, where the last value of a key holds; and a key that came
-    /// twice.
+    /// The context, where the last value of a key holds; and the key that was
+    /// the first to come twice.
     fn sorted(mut self) -> (EncryptionContext, Option<String>) {
-        let mut twice = None;
+        let (mut twice, mut twice_key) = (None, None);
         if !self.is_sorted {
             let EncryptionContext { bytes, mut pairs } = self.context;
             pairs.sort_unstable_by(|a, b| {
@@ -270,14 +270,20 @@ impl UnsortedContext {
             self = Self::with_capacity(pairs.len(), bytes.len());
             for (index, pair) in pairs.iter().enumerate() {
                 let key = pair.key(&bytes);
-                match pairs.get(index + 1) {
-                    Some(next) if next.key(&bytes) == key => twice = Some(text(key).to_owned()),
+                match pairs.get(index + 1).copied() {
+                    Some(next) if next.key(&bytes) == key => {
+                        let first = twice.get_or_insert(next);
+                        if next.start < first.start {
+                            *first = next;
+                        }
+                    }
                     _ => self.push(text(key), text(pair.value(&bytes))),
                 }
             }
+            twice_key = twice.map(|pair: Pair| text(pair.key(&bytes)).to_owned());
         }
         self.context.write_count();
-        (self.context, twice)
+        (self.context, twice_key)
     }
 }
 
@@ -472,6 +478,8 @@ mod tests {
         assert_eq!(format!("{extended:?}"), r#"{"": "6", "a": "4", "b": "7"}"#);
         extended.extend(&EncryptionContext::new());
         assert_eq!(extended.len(), 3);
+        assert_eq!(push(&["b", "a", "b", "c", "a"]).unwrap_err(), "b");
+        assert_eq!(push(&["a", "b", "a", "b"]).unwrap_err(), "a");
         for keys in [["a", "b", "a"], ["b", "a", "a"], ["a", "a", "b"]] {
             assert_eq!(push(&keys).unwrap_err(), "a");
         }

@@ -264,22 +264,33 @@ fn read_context(bytes: &[u8]) -> Result<EncryptionContext, FormatError> {
         return Ok(EncryptionContext::new());
     }
     let mut reader = Reader::new(bytes);
-    let incomplete = |_: Incomplete| FormatError::ContextLength;
-    let count = reader.u16().map_err(incomplete)?;
+    let count = reader.u16().map_err(|_| FormatError::ContextLength)?;
     // No more pairs than there can be: each has two lengths before it.
     let room = usize::from(count).min(bytes.len() / 4);
     let mut pairs = UnsortedContext::with_capacity(room, bytes.len());
+    let read = read_pairs(&mut reader, count, &mut pairs);
+    // What came twice came before what could not be read.
+    let context = pairs
+        .finish()
+        .map_err(|key| FormatError::DuplicateContextKey { key })?;
+    read.map(|()| context)
+}
+
+fn read_pairs(
+    reader: &mut Reader<'_>,
+    count: u16,
+    pairs: &mut UnsortedContext,
+) -> Result<(), FormatError> {
+    let incomplete = |_: Incomplete| FormatError::ContextLength;
     for _ in 0..count {
         let key = text(reader.u16_prefixed().map_err(incomplete)?)?;
         let value = text(reader.u16_prefixed().map_err(incomplete)?)?;
         pairs.push(key, value);
     }
-    if !reader.is_at_end() {
-        return Err(FormatError::ContextLength);
+    match reader.is_at_end() {
+        true => Ok(()),
+        false => Err(FormatError::ContextLength),
     }
-    pairs
-        .finish()
-        .map_err(|key| FormatError::DuplicateContextKey { key })
 }
 
 fn text(bytes: &[u8]) -> Result<&str, FormatError> {
@@ -403,6 +414,12 @@ mod tests {
             read_context(b"\0\x02\0\x01a\0\0\0\x01a\0\x01b"),
             Err(FormatError::DuplicateContextKey { .. })
         ));
+        // Before what comes after it.
+        for after in [&b"\0\x01"[..], b"\0\x01\xff\0\0", b"\0\x01c\0\0x"] {
+            let twice = b"\0\x04\0\x01b\0\0\0\x01a\0\0\0\x01b\0\x01b";
+            let read = read_context(&[&twice[..], after].concat());
+            assert!(matches!(read, Err(FormatError::DuplicateContextKey { key }) if key == "b"));
+        }
         assert!(matches!(
             read_context(b"\0\x01\0\x01\xff\0\0"),
             Err(FormatError::NotUtf8(_))
