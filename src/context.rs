@@ -260,30 +260,33 @@ impl UnsortedContext {
     /// The context, where the last value of a key holds; and the key that was
     /// the first to come twice.
     fn sorted(mut self) -> (EncryptionContext, Option<String>) {
-        let (mut twice, mut twice_key) = (None, None);
-        if !self.is_sorted {
-            let EncryptionContext { bytes, mut pairs } = self.context;
-            pairs.sort_unstable_by(|a, b| {
-                let of = |pair: &Pair| (pair.key(&bytes), pair.start);
-                of(a).cmp(&of(b))
-            });
-            self = Self::with_capacity(pairs.len(), bytes.len());
-            for (index, pair) in pairs.iter().enumerate() {
-                let key = pair.key(&bytes);
-                match pairs.get(index + 1).copied() {
-                    Some(next) if next.key(&bytes) == key => {
-                        let first = twice.get_or_insert(next);
-                        if next.start < first.start {
-                            *first = next;
-                        }
-                    }
-                    _ => self.push(text(key), text(pair.value(&bytes))),
-                }
-            }
-            twice_key = twice.map(|pair: Pair| text(pair.key(&bytes)).to_owned());
+        if self.is_sorted {
+            self.context.write_count();
+            return (self.context, None);
         }
-        self.context.write_count();
-        (self.context, twice_key)
+        let EncryptionContext { bytes, mut pairs } = self.context;
+        pairs.sort_unstable_by(|a, b| {
+            let of = |pair: &Pair| (pair.key(&bytes), pair.start);
+            of(a).cmp(&of(b))
+        });
+        let again = pairs.windows(2).filter_map(|two| match two {
+            [first, again] if first.key(&bytes) == again.key(&bytes) => Some(again),
+            _ => None,
+        });
+        let twice = again.min_by_key(|pair| pair.start);
+        let twice = twice.map(|pair| text(pair.key(&bytes)).to_owned());
+        let mut sorted = Self::with_capacity(pairs.len(), bytes.len());
+        for (index, pair) in pairs.iter().enumerate() {
+            let key = pair.key(&bytes);
+            if pairs
+                .get(index + 1)
+                .is_none_or(|next| next.key(&bytes) != key)
+            {
+                sorted.push(text(key), text(pair.value(&bytes)));
+            }
+        }
+        sorted.context.write_count();
+        (sorted.context, twice)
     }
 }
 

@@ -131,7 +131,7 @@ impl<W: AsyncWrite + Unpin> EncryptWriter<W> {
 }
 
 impl WriteStage {
-    pub(super) fn update(&mut self, plaintext: &[u8], out: &mut CiphertextBuffer) -> Result<()> {
+    fn update(&mut self, plaintext: &[u8], out: &mut CiphertextBuffer) -> Result<()> {
         let WriteStage::Open(encryptor) = self else {
             return Err(Error::StreamClosed);
         };
