@@ -7,6 +7,7 @@ use std::fmt;
 use std::slice::Iter;
 
 use crate::error::{Error, Result};
+use crate::sort::order;
 
 /// The prefix of the keys that the format keeps for itself.
 pub(crate) const RESERVED_PREFIX: &str = "aws-crypto-";
@@ -264,25 +265,19 @@ impl UnsortedContext {
             self.context.write_count();
             return (self.context, None);
         }
-        let EncryptionContext { bytes, mut pairs } = self.context;
-        pairs.sort_unstable_by(|a, b| {
-            let of = |pair: &Pair| (pair.key(&bytes), pair.start);
-            of(a).cmp(&of(b))
-        });
-        let again = pairs.windows(2).filter_map(|two| match two {
-            [first, again] if first.key(&bytes) == again.key(&bytes) => Some(again),
+        let EncryptionContext { bytes, pairs } = self.context;
+        let key = |index: usize| pairs[index].key(&bytes);
+        let order = order(pairs.len(), &|a, b| (key(a), a).cmp(&(key(b), b)));
+        let again = order.windows(2).filter_map(|two| match *two {
+            [first, again] if key(first) == key(again) => Some(again),
             _ => None,
         });
-        let twice = again.min_by_key(|pair| pair.start);
-        let twice = twice.map(|pair| text(pair.key(&bytes)).to_owned());
+        let twice = again.min().map(|index| text(key(index)).to_owned());
         let mut sorted = Self::with_capacity(pairs.len(), bytes.len());
-        for (index, pair) in pairs.iter().enumerate() {
-            let key = pair.key(&bytes);
-            if pairs
-                .get(index + 1)
-                .is_none_or(|next| next.key(&bytes) != key)
-            {
-                sorted.push(text(key), text(pair.value(&bytes)));
+        for (place, index) in order.iter().copied().enumerate() {
+            let next = order.get(place + 1);
+            if next.is_none_or(|next| key(*next) != key(index)) {
+                sorted.push(text(key(index)), text(pairs[index].value(&bytes)));
             }
         }
         sorted.context.write_count();

@@ -105,6 +105,7 @@ mod message;
 mod provider;
 #[cfg(any(feature = "aws-kms", feature = "object-store"))]
 mod runtime;
+mod sort;
 mod suite;
 mod sync;
 #[cfg(feature = "test-util")]

@@ -2,6 +2,7 @@
 
 use std::error::Error as StdError;
 use std::fmt;
+use std::pin::Pin;
 use std::time::Duration;
 
 use super::store::StoreError;
@@ -11,6 +12,10 @@ use crate::kms::state::{KeyState, Operation};
 
 /// The result of a call of the KMS.
 pub type KmsResult<T> = Result<T, KmsError>;
+
+/// A step that many calls have, on the heap: its code is compiled once, and not
+/// into each of them.
+pub(super) type KmsFuture<'a, T> = Pin<Box<dyn Future<Output = KmsResult<T>> + Send + 'a>>;
 
 /// What went wrong in the KMS, and what to do about it. Where AWS KMS has an
 /// exception for it, its name is given.

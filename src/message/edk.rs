@@ -101,8 +101,9 @@ impl EncryptedDataKey {
         }
     }
 
-    pub(super) fn encode(&self, out: &mut Vec<u8>) {
-        out.extend_from_slice(&self.wire);
+    /// As it is stored in a message.
+    pub(crate) fn wire(&self) -> &[u8] {
+        &self.wire
     }
 
     pub(super) fn read(reader: &mut Reader<'_>) -> Result<Self, ReadError> {

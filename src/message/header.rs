@@ -39,7 +39,7 @@ impl HeaderBody<'_> {
         out.extend_from_slice(self.context);
         out.extend_from_slice(&(self.edks.len() as u16).to_be_bytes());
         for edk in self.edks {
-            edk.encode(out);
+            out.extend_from_slice(edk.wire());
         }
         out.push(ContentType::FRAMED);
         if version == 1 {

@@ -55,7 +55,7 @@ pub use usage::{KeyUsage, MessageCount, VersionUsage};
 
 use super::access::Caller;
 use super::alias::{self, AliasRecord, KeySpec, Names};
-use super::error::{KmsError, KmsResult, RecordProblem};
+use super::error::{KmsError, KmsFuture, KmsResult, RecordProblem};
 use super::key::{KeyEntry, KeyRecord};
 use super::time::Timestamp;
 use super::vault::{Stamp, Stored, Vault};
@@ -348,21 +348,23 @@ impl Inner {
         self.reload(id, epoch).await
     }
 
-    async fn reload(&self, id: &str, epoch: u64) -> KmsResult<Option<Arc<Loaded>>> {
-        let Some(loaded) = self.read_key_record(id).await? else {
-            // A hostile ciphertext may name any key: that there is none, as
-            // there was none before, is no news.
-            if self.keys.forget(id).is_some() {
+    fn reload<'a>(&'a self, id: &'a str, epoch: u64) -> KmsFuture<'a, Option<Arc<Loaded>>> {
+        Box::pin(async move {
+            let Some(loaded) = self.read_key_record(id).await? else {
+                // A hostile ciphertext may name any key: that there is none, as
+                // there was none before, is no news.
+                if self.keys.forget(id).is_some() {
+                    self.listeners.tell(Some(&self.arn_of(id)));
+                }
+                return Ok(None);
+            };
+            let loaded = Arc::new(loaded);
+            if self.keys.put(id, epoch, loaded.clone()).is_some() {
+                // Another process has changed it.
                 self.listeners.tell(Some(&self.arn_of(id)));
             }
-            return Ok(None);
-        };
-        let loaded = Arc::new(loaded);
-        if self.keys.put(id, epoch, loaded.clone()).is_some() {
-            // Another process has changed it.
-            self.listeners.tell(Some(&self.arn_of(id)));
-        }
-        Ok(Some(loaded))
+            Ok(Some(loaded))
+        })
     }
 
     /// Keeps a key that was written, and tells again where a slow reader has put

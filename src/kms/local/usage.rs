@@ -14,7 +14,7 @@ use super::gate::Direction;
 use super::{Inner, Loaded, LocalKms, MAX_ATTEMPTS};
 use crate::kms::LOCAL_KMS_PROVIDER_ID;
 use crate::kms::codec::{Codec, Reader, Writer};
-use crate::kms::error::{KmsError, KmsResult, RecordProblem};
+use crate::kms::error::{KmsError, KmsFuture, KmsResult, RecordProblem};
 use crate::kms::seal::Sealed;
 use crate::kms::state::Operation;
 use crate::kms::store::StoreError;
@@ -269,48 +269,50 @@ impl Inner {
         }
     }
 
-    async fn flush_key_usage(&self, id: &str, counter: &UsageCounter) -> KmsResult<()> {
-        let mut taken = Taken {
-            counter,
-            counts: counter.take(),
-        };
-        if taken.counts.0.is_empty() {
-            return Ok(());
-        }
-        let name = usage_name(id);
-        for _ in 0..MAX_ATTEMPTS {
-            let stored = match self.vault.read::<Counts>(&name).await {
-                Err(KmsError::Record {
-                    problem: RecordProblem::Damaged,
-                    ..
-                }) => {
-                    // The counts so far are lost, and the key is none the worse.
-                    self.vault.remove(&name).await?;
-                    None
-                }
-                read => read?,
+    fn flush_key_usage<'a>(&'a self, id: &'a str, counter: &'a UsageCounter) -> KmsFuture<'a, ()> {
+        Box::pin(async move {
+            let mut taken = Taken {
+                counter,
+                counts: counter.take(),
             };
-            let (mut counts, stamp) = match stored {
-                Some(stored) => (stored.value, Some(stored.stamp)),
-                None => (Counts::default(), None),
-            };
-            counts.add(&taken.counts);
-            match self.vault.write(&name, &counts, stamp.as_ref()).await {
-                Ok(_) => {
-                    taken.counts.0.clear();
-                    return Ok(());
-                }
-                Err(error) if error.is_conflict() => {}
-                Err(error) => {
-                    if let KmsError::Store(StoreError::Uncertain { .. }) = error {
-                        // Counting twice would be worse than not at all.
-                        taken.counts.0.clear();
+            if taken.counts.0.is_empty() {
+                return Ok(());
+            }
+            let name = usage_name(id);
+            for _ in 0..MAX_ATTEMPTS {
+                let stored = match self.vault.read::<Counts>(&name).await {
+                    Err(KmsError::Record {
+                        problem: RecordProblem::Damaged,
+                        ..
+                    }) => {
+                        // The counts so far are lost, and the key is none the worse.
+                        self.vault.remove(&name).await?;
+                        None
                     }
-                    return Err(error);
+                    read => read?,
+                };
+                let (mut counts, stamp) = match stored {
+                    Some(stored) => (stored.value, Some(stored.stamp)),
+                    None => (Counts::default(), None),
+                };
+                counts.add(&taken.counts);
+                match self.vault.write(&name, &counts, stamp.as_ref()).await {
+                    Ok(_) => {
+                        taken.counts.0.clear();
+                        return Ok(());
+                    }
+                    Err(error) if error.is_conflict() => {}
+                    Err(error) => {
+                        if let KmsError::Store(StoreError::Uncertain { .. }) = error {
+                            // Counting twice would be worse than not at all.
+                            taken.counts.0.clear();
+                        }
+                        return Err(error);
+                    }
                 }
             }
-        }
-        Err(KmsError::busy(&name, MAX_ATTEMPTS))
+            Err(KmsError::busy(&name, MAX_ATTEMPTS))
+        })
     }
 
     pub(super) async fn flush_all_usage(&self) -> KmsResult<()> {

@@ -17,13 +17,15 @@
 //! The digest at the end authenticates nothing: it tells a damaged file from a
 //! wrong root key, which look the same to the message.
 
+use std::pin::Pin;
+
 use super::root_key::{Locked, RootKey, Unlocked, Way};
 use crate::context::EncryptionContext;
 use crate::crypto::{CryptoBackend, SecretBytes};
 use crate::error::Error;
 use crate::kms::codec::{decode, encode};
 use crate::kms::digest::{DIGEST_LENGTH, digest, hex};
-use crate::kms::error::{KmsError, KmsResult};
+use crate::kms::error::{KmsError, KmsFuture};
 use crate::provider::ProviderErrorKind;
 
 const FORMAT: u8 = 1;
@@ -71,30 +73,32 @@ pub(super) enum NotOpened {
 pub(super) const SUPPORTED: u32 = FORMAT as u32;
 
 /// Seals, with these pairs in the encryption context.
-pub(super) async fn seal(
+pub(super) fn seal<'a>(
     content: Content,
-    unlocked: &Unlocked,
-    backend: &CryptoBackend,
-    pairs: &[(&str, &str)],
-    plaintext: &[u8],
-) -> KmsResult<Vec<u8>> {
-    let header = encode(&[], &unlocked.way);
-    let length = u16::try_from(header.len()).unwrap_or(u16::MAX);
-    let mut bytes = Vec::new();
-    bytes.extend_from_slice(content.magic());
-    bytes.push(FORMAT);
-    bytes.extend_from_slice(&length.to_be_bytes());
-    bytes.extend_from_slice(header.as_slice());
-    let mut context = content.context(&hex(&digest(backend, &bytes)));
-    context.extend(pairs.iter().copied());
-    let message = unlocked.client.encrypt(plaintext, &context).await;
-    bytes.extend_from_slice(&message.map_err(|error| match error {
-        Error::Random(error) => KmsError::Random(error),
-        error => KmsError::Root(Box::new(error)),
-    })?);
-    let digest = digest(backend, &bytes);
-    bytes.extend_from_slice(&digest);
-    Ok(bytes)
+    unlocked: &'a Unlocked,
+    backend: &'a CryptoBackend,
+    pairs: &'a [(&'a str, &'a str)],
+    plaintext: &'a [u8],
+) -> KmsFuture<'a, Vec<u8>> {
+    Box::pin(async move {
+        let header = encode(&[], &unlocked.way);
+        let length = u16::try_from(header.len()).unwrap_or(u16::MAX);
+        let mut bytes = Vec::new();
+        bytes.extend_from_slice(content.magic());
+        bytes.push(FORMAT);
+        bytes.extend_from_slice(&length.to_be_bytes());
+        bytes.extend_from_slice(header.as_slice());
+        let mut context = content.context(&hex(&digest(backend, &bytes)));
+        context.extend(pairs.iter().copied());
+        let message = unlocked.client.encrypt(plaintext, &context).await;
+        bytes.extend_from_slice(&message.map_err(|error| match error {
+            Error::Random(error) => KmsError::Random(error),
+            error => KmsError::Root(Box::new(error)),
+        })?);
+        let digest = digest(backend, &bytes);
+        bytes.extend_from_slice(&digest);
+        Ok(bytes)
+    })
 }
 
 /// What came out of an envelope, all authentic.
@@ -106,36 +110,38 @@ pub(super) struct Opened {
 
 /// Opens, with one call to the root key; `ready` saves Argon2id's work where
 /// it is this root key, unlocked in the same way.
-pub(super) async fn open(
+pub(super) fn open<'a>(
     content: Content,
-    bytes: &[u8],
-    root: &RootKey,
-    ready: Option<&Unlocked>,
-    backend: &CryptoBackend,
-) -> Result<Opened, NotOpened> {
-    let Parsed {
-        way,
-        prefix,
-        message,
-    } = Parsed::read(content, bytes, backend)?;
-    let unlocked = match ready {
-        Some(ready) if ready.way == way => ready.clone(),
-        _ => root.unlock(way, backend).map_err(|locked| match locked {
-            Locked::Limits => NotOpened::Damaged,
-            Locked::Kind { reason } => NotOpened::WrongRoot {
-                reason,
-                source: None,
-            },
-            Locked::Kms(error) => NotOpened::Failed(error),
-        })?,
-    };
-    let expected = content.context(&hex(&digest(backend, prefix)));
-    let decrypted = unlocked.client.decrypt(message, &expected).await;
-    let decrypted = decrypted.map_err(|error| not_opened(&unlocked.way, error))?;
-    Ok(Opened {
-        unlocked,
-        context: decrypted.details.context,
-        plaintext: SecretBytes::from(decrypted.plaintext),
+    bytes: &'a [u8],
+    root: &'a RootKey,
+    ready: Option<&'a Unlocked>,
+    backend: &'a CryptoBackend,
+) -> Pin<Box<dyn Future<Output = Result<Opened, NotOpened>> + Send + 'a>> {
+    Box::pin(async move {
+        let Parsed {
+            way,
+            prefix,
+            message,
+        } = Parsed::read(content, bytes, backend)?;
+        let unlocked = match ready {
+            Some(ready) if ready.way == way => ready.clone(),
+            _ => root.unlock(way, backend).map_err(|locked| match locked {
+                Locked::Limits => NotOpened::Damaged,
+                Locked::Kind { reason } => NotOpened::WrongRoot {
+                    reason,
+                    source: None,
+                },
+                Locked::Kms(error) => NotOpened::Failed(error),
+            })?,
+        };
+        let expected = content.context(&hex(&digest(backend, prefix)));
+        let decrypted = unlocked.client.decrypt(message, &expected).await;
+        let decrypted = decrypted.map_err(|error| not_opened(&unlocked.way, error))?;
+        Ok(Opened {
+            unlocked,
+            context: decrypted.details.context,
+            plaintext: SecretBytes::from(decrypted.plaintext),
+        })
     })
 }
 

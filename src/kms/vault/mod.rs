@@ -56,7 +56,7 @@ pub use passphrase::PassphraseCost;
 pub use root_key::RootKey;
 
 use super::codec::Codec;
-use super::error::{KmsError, KmsResult, RecordProblem};
+use super::error::{KmsError, KmsFuture, KmsResult, RecordProblem};
 use super::store::{Blob, BlobStore, BlobVersion, ChangeToken, Expected, StoreError, check_name};
 use crate::crypto::{CryptoBackend, Entropy, SecretBuffer};
 pub(super) use record::decode_payload;
@@ -225,48 +225,50 @@ impl Vault {
     /// outcome the store does not know is looked up, and is an error only if
     /// it was not done, or if that cannot be told
     /// ([`StoreError::Uncertain`]).
-    pub(super) fn write<'a>(
-        &self,
-        name: &str,
-        value: &impl Codec<'a>,
-        previous: Option<&Stamp>,
-    ) -> impl Future<Output = KmsResult<Stamp>> {
+    pub(super) fn write<'a, 'b>(
+        &'a self,
+        name: &'a str,
+        value: &impl Codec<'b>,
+        previous: Option<&'a Stamp>,
+    ) -> KmsFuture<'a, Stamp> {
         self.write_payload(name, encode_payload(value), previous)
     }
 
-    async fn write_payload(
-        &self,
-        name: &str,
+    fn write_payload<'a>(
+        &'a self,
+        name: &'a str,
         payload: SecretBuffer,
-        previous: Option<&Stamp>,
-    ) -> KmsResult<Stamp> {
-        check_record_name(name)?;
-        let mut entropy = Entropy::draw(self.backend.random(), 32 + BIRTH_LENGTH)?;
-        let (generation, birth, expected) = match previous {
-            None => (1, new_birth(&mut entropy)?, Expected::Absent),
-            Some(stamp) => (
-                next_generation(stamp.generation)?,
-                stamp.birth,
-                Expected::Version(&stamp.version),
-            ),
-        };
-        let root = self.root();
-        let blob = seal_record(
-            &self.backend,
-            &mut entropy,
-            root.sealing_key(),
-            name,
-            generation,
-            &birth,
-            payload.as_slice(),
-        )?;
-        let version = self.put(name, &blob, expected, generation).await?;
-        let number = generation;
-        self.seen.note(name, Generation { birth, number });
-        Ok(Stamp {
-            version,
-            generation,
-            birth,
+        previous: Option<&'a Stamp>,
+    ) -> KmsFuture<'a, Stamp> {
+        Box::pin(async move {
+            check_record_name(name)?;
+            let mut entropy = Entropy::draw(self.backend.random(), 32 + BIRTH_LENGTH)?;
+            let (generation, birth, expected) = match previous {
+                None => (1, new_birth(&mut entropy)?, Expected::Absent),
+                Some(stamp) => (
+                    next_generation(stamp.generation)?,
+                    stamp.birth,
+                    Expected::Version(&stamp.version),
+                ),
+            };
+            let root = self.root();
+            let blob = seal_record(
+                &self.backend,
+                &mut entropy,
+                root.sealing_key(),
+                name,
+                generation,
+                &birth,
+                payload.as_slice(),
+            )?;
+            let version = self.put(name, &blob, expected, generation).await?;
+            let number = generation;
+            self.seen.note(name, Generation { birth, number });
+            Ok(Stamp {
+                version,
+                generation,
+                birth,
+            })
         })
     }
 
@@ -455,13 +457,15 @@ impl Vault {
         Ok(())
     }
 
-    async fn load(&self, name: &str) -> KmsResult<Option<Loaded>> {
-        // Before the read: what others write meanwhile is no older for it.
-        let seen = self.seen.get(name);
-        match read_blob(&*self.store, name).await? {
-            Some(blob) => self.open_blob(name, blob, seen).await.map(Some),
-            None => Ok(None),
-        }
+    fn load<'a>(&'a self, name: &'a str) -> KmsFuture<'a, Option<Loaded>> {
+        Box::pin(async move {
+            // Before the read: what others write meanwhile is no older for it.
+            let seen = self.seen.get(name);
+            match read_blob(&*self.store, name).await? {
+                Some(blob) => self.open_blob(name, blob, seen).await.map(Some),
+                None => Ok(None),
+            }
+        })
     }
 
     async fn open_blob(

@@ -15,6 +15,7 @@ use crate::error::Result;
 use crate::materials::{DecryptionRequest, EncryptionRequest};
 use crate::message::EncryptedDataKey;
 use crate::provider::ProviderIdentity;
+use crate::sort::order;
 use crate::suite::CommitmentPolicy;
 
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -90,10 +91,9 @@ fn required(id: &mut Fingerprint, keys: &BTreeSet<String>) {
 /// Sorted: which of them opens the message does not depend on their order.
 fn encrypted_data_keys(id: &mut Fingerprint, edks: &[EncryptedDataKey]) {
     count(id, edks.len());
-    let mut sorted: Vec<_> = edks.iter().collect();
-    sorted.sort_unstable_by_key(|edk| edk.fields());
-    for edk in sorted {
-        for field in edk.fields() {
+    let compare = |a: usize, b: usize| edks[a].wire().cmp(edks[b].wire());
+    for index in order(edks.len(), &compare) {
+        for field in edks[index].fields() {
             id.part(field);
         }
     }
