@@ -5,6 +5,7 @@ use std::sync::Arc;
 use aes_gcm::aead::AeadInOut;
 use aes_gcm::aead::array::Array;
 use aes_gcm::aead::consts::{U12, U16};
+use aes_gcm::aead::inout::InOutBuf;
 use aes_gcm::aes::{Aes128Enc, Aes192Enc, Aes256Enc};
 use aes_gcm::{AesGcm, KeyInit};
 use hkdf::HkdfExtract;
@@ -48,16 +49,60 @@ where
     Gcm<Aes>: AeadInOut<NonceSize = U12, TagSize = U16>,
 {
     fn seal(&self, iv: &Iv, aad: &[u8], data: &mut [u8]) -> Result<Tag, InvalidKey> {
-        let tag = self
-            .encrypt_inout_detached(&Array(*iv), aad, data.into())
-            .map_err(|_| InvalidKey)?;
-        Ok(tag.0)
+        sealed(self, iv, aad, data.into())
     }
 
     fn open(&self, iv: &Iv, aad: &[u8], data: &mut [u8], tag: &Tag) -> Result<(), NotAuthentic> {
-        self.decrypt_inout_detached(&Array(*iv), aad, data.into(), &Array(*tag))
-            .map_err(|_| NotAuthentic)
+        opened(self, iv, aad, data.into(), tag)
     }
+
+    fn is_direct(&self) -> bool {
+        true
+    }
+
+    fn seal_to(
+        &self,
+        iv: &Iv,
+        aad: &[u8],
+        plaintext: &[u8],
+        out: &mut [u8],
+    ) -> Result<Tag, InvalidKey> {
+        let data = InOutBuf::new(plaintext, out).map_err(|_| InvalidKey)?;
+        sealed(self, iv, aad, data)
+    }
+
+    fn open_to(
+        &self,
+        iv: &Iv,
+        aad: &[u8],
+        ciphertext: &[u8],
+        tag: &Tag,
+        out: &mut [u8],
+    ) -> Result<(), NotAuthentic> {
+        let data = InOutBuf::new(ciphertext, out).map_err(|_| NotAuthentic)?;
+        opened(self, iv, aad, data, tag)
+    }
+}
+
+fn sealed(
+    key: &impl AeadInOut<NonceSize = U12, TagSize = U16>,
+    iv: &Iv,
+    aad: &[u8],
+    data: InOutBuf<'_, '_, u8>,
+) -> Result<Tag, InvalidKey> {
+    let tag = key.encrypt_inout_detached(&Array(*iv), aad, data);
+    tag.map(|tag| tag.0).map_err(|_| InvalidKey)
+}
+
+fn opened(
+    key: &impl AeadInOut<NonceSize = U12, TagSize = U16>,
+    iv: &Iv,
+    aad: &[u8],
+    data: InOutBuf<'_, '_, u8>,
+    tag: &Tag,
+) -> Result<(), NotAuthentic> {
+    key.decrypt_inout_detached(&Array(*iv), aad, data, &Array(*tag))
+        .map_err(|_| NotAuthentic)
 }
 
 impl Kdf for RustCrypto {
