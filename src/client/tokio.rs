@@ -14,9 +14,10 @@ use tokio::io::{AsyncRead, AsyncWrite};
 pub use readers::{DecryptReader, EncryptReader};
 pub use writers::{DecryptWriter, EncryptWriter};
 
-use super::{Authenticated, Client, Unverified};
+use super::{Authenticated, Client, Encryptor, Unverified};
 use crate::context::EncryptionContext;
-use crate::error::Result;
+use crate::crypto::CiphertextBuffer;
+use crate::error::{Error, Result};
 
 impl Client {
     /// Encrypts what is written to it into `sink`, in constant memory. It
@@ -110,5 +111,29 @@ impl Client {
         context: &EncryptionContext,
     ) -> DecryptWriter<W, Unverified> {
         DecryptWriter::new(sink, self.decryptor_unverified(context))
+    }
+}
+
+/// Where the encryption of a stream is, written to or read from.
+#[expect(
+    clippy::large_enum_variant,
+    reason = "one a message; a box would gain nothing"
+)]
+enum Encrypting {
+    Open(Encryptor),
+    Ended,
+    Failed,
+}
+
+impl Encrypting {
+    fn update(&mut self, plaintext: &[u8], out: &mut CiphertextBuffer) -> Result<()> {
+        let Encrypting::Open(encryptor) = self else {
+            return Err(Error::StreamClosed);
+        };
+        let updated = encryptor.update_into(plaintext, out);
+        if updated.is_err() {
+            *self = Encrypting::Failed;
+        }
+        updated
     }
 }

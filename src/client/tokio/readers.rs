@@ -7,7 +7,7 @@ use std::task::{Context, Poll, ready};
 
 use tokio::io::{AsyncRead, AsyncReadExt, ReadBuf};
 
-use super::writers::WriteStage;
+use super::Encrypting;
 use crate::client::pieces::{CHUNK, Intake};
 use crate::client::stream::{PlaintextQueue, ReleaseMode};
 use crate::client::{Authenticated, DecryptionDetails, Decryptor, Encryptor, UnverifiedHeader};
@@ -17,7 +17,7 @@ use crate::error::Error;
 /// Reads plaintext from a source and gives the message.
 pub struct EncryptReader<R> {
     source: R,
-    stage: WriteStage,
+    stage: Encrypting,
     input: Intake<true>,
     out: CiphertextBuffer,
     read: usize,
@@ -29,7 +29,7 @@ impl<R: AsyncRead + Unpin> EncryptReader<R> {
         EncryptReader {
             source,
             input: Intake::new(encryptor.piece()),
-            stage: WriteStage::Open(encryptor),
+            stage: Encrypting::Open(encryptor),
             out: CiphertextBuffer::default(),
             read: 0,
         }
@@ -52,25 +52,25 @@ impl<R: AsyncRead + Unpin> AsyncRead for EncryptReader<R> {
                 return Poll::Ready(Ok(()));
             }
             match this.stage {
-                WriteStage::Open(_) => {}
-                WriteStage::Ended => return Poll::Ready(Ok(())),
-                WriteStage::Failed => return Poll::Ready(Err(Error::StreamClosed.into())),
+                Encrypting::Open(_) => {}
+                Encrypting::Ended => return Poll::Ready(Ok(())),
+                Encrypting::Failed => return Poll::Ready(Err(Error::StreamClosed.into())),
             }
             ready!(poll_fill(&mut this.source, &mut this.input, cx))?;
             this.out.clear();
             this.read = 0;
-            let WriteStage::Open(mut encryptor) =
-                std::mem::replace(&mut this.stage, WriteStage::Failed)
+            let Encrypting::Open(mut encryptor) =
+                std::mem::replace(&mut this.stage, Encrypting::Failed)
             else {
                 continue;
             };
             this.stage = if this.input.filled().is_empty() {
                 encryptor.finish_into(&mut this.out)?;
-                WriteStage::Ended
+                Encrypting::Ended
             } else {
                 encryptor.update_into(this.input.filled(), &mut this.out)?;
                 this.input.clear();
-                WriteStage::Open(encryptor)
+                Encrypting::Open(encryptor)
             };
         }
     }

@@ -8,10 +8,11 @@ use std::task::{Context, Poll, ready};
 
 use tokio::io::AsyncWrite;
 
+use super::Encrypting;
 use crate::client::pieces::{CHUNK, Gathered};
 use crate::client::stream::ReleaseMode;
 use crate::client::{Authenticated, DecryptionDetails, Decryptor, Encryptor};
-use crate::crypto::{CiphertextBuffer, ReusedBuffer, SecretBuffer};
+use crate::crypto::{ReusedBuffer, SecretBuffer};
 use crate::error::{Error, Result};
 
 /// Bytes on their way into a sink.
@@ -50,19 +51,9 @@ impl<const IS_SECRET: bool> Outgoing<IS_SECRET> {
 /// encrypted; what does not fill a frame yet stays back.
 pub struct EncryptWriter<W> {
     sink: W,
-    stage: WriteStage,
+    stage: Encrypting,
     gathered: Gathered<true>,
     out: Outgoing<false>,
-}
-
-#[expect(
-    clippy::large_enum_variant,
-    reason = "one a message; a box would gain nothing"
-)]
-pub(super) enum WriteStage {
-    Open(Encryptor),
-    Ended,
-    Failed,
 }
 
 impl<W: AsyncWrite + Unpin> EncryptWriter<W> {
@@ -71,7 +62,7 @@ impl<W: AsyncWrite + Unpin> EncryptWriter<W> {
         EncryptWriter {
             sink,
             gathered: Gathered::new(encryptor.piece()),
-            stage: WriteStage::Open(encryptor),
+            stage: Encrypting::Open(encryptor),
             out: Outgoing::default(),
         }
     }
@@ -89,16 +80,16 @@ impl<W: AsyncWrite + Unpin> EncryptWriter<W> {
 
     fn poll_end(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         ready!(self.out.poll_drain(&mut self.sink, cx))?;
-        match std::mem::replace(&mut self.stage, WriteStage::Failed) {
-            WriteStage::Open(mut encryptor) => {
+        match std::mem::replace(&mut self.stage, Encrypting::Failed) {
+            Encrypting::Open(mut encryptor) => {
                 encryptor.update_into(self.gathered.rest(), &mut self.out.bytes)?;
                 self.gathered.clear();
                 encryptor.finish_into(&mut self.out.bytes)?;
             }
-            WriteStage::Ended => {}
-            WriteStage::Failed => return Poll::Ready(Err(Error::StreamClosed.into())),
+            Encrypting::Ended => {}
+            Encrypting::Failed => return Poll::Ready(Err(Error::StreamClosed.into())),
         }
-        self.stage = WriteStage::Ended;
+        self.stage = Encrypting::Ended;
         self.out.poll_drain(&mut self.sink, cx)
     }
 }
@@ -118,7 +109,7 @@ impl<W: AsyncWrite + Unpin> EncryptWriter<W> {
             if let Some(piece) = piece {
                 self.stage.update(piece, &mut self.out.bytes)?;
                 self.gathered.clear();
-            } else if !matches!(self.stage, WriteStage::Open(_)) {
+            } else if !matches!(self.stage, Encrypting::Open(_)) {
                 return Poll::Ready(Err(Error::StreamClosed.into()));
             }
             total += taken;
@@ -127,19 +118,6 @@ impl<W: AsyncWrite + Unpin> EncryptWriter<W> {
             }
         }
         Poll::Ready(Ok(total))
-    }
-}
-
-impl WriteStage {
-    fn update(&mut self, plaintext: &[u8], out: &mut CiphertextBuffer) -> Result<()> {
-        let WriteStage::Open(encryptor) = self else {
-            return Err(Error::StreamClosed);
-        };
-        let updated = encryptor.update_into(plaintext, out);
-        if updated.is_err() {
-            *self = WriteStage::Failed;
-        }
-        updated
     }
 }
 
