@@ -6,8 +6,7 @@
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
-use base64::Engine as _;
-use base64::engine::general_purpose::STANDARD;
+use base64ct::{Base64, Encoding as _};
 
 use super::{
     DecryptionMaterials, DecryptionRequest, EncryptionMaterials, EncryptionParts,
@@ -39,7 +38,7 @@ impl DefaultMaterialsManager {
             Some(curve) => {
                 let signing_key = self.backend.signing_key(curve)?;
                 let mut context = request.context.clone();
-                context.insert(PUBLIC_KEY, STANDARD.encode(signing_key.public_key()));
+                context.insert(PUBLIC_KEY, Base64::encode_string(&signing_key.public_key()));
                 with_public_key = context;
                 (&with_public_key, Some(signing_key))
             }
@@ -114,9 +113,7 @@ impl DefaultMaterialsManager {
         match (suite.signature(), context.get(PUBLIC_KEY)) {
             (None, None) => Ok(None),
             (Some(curve), Some(encoded)) => {
-                let point = STANDARD
-                    .decode(encoded)
-                    .map_err(|_| FormatError::PublicKey)?;
+                let point = Base64::decode_vec(encoded).map_err(|_| FormatError::PublicKey)?;
                 let key = self.backend.verifying_key(curve, &point);
                 Ok(Some(key.map_err(|_| FormatError::PublicKey)?))
             }

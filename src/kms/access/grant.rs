@@ -4,8 +4,7 @@ use std::collections::BTreeMap;
 use std::fmt;
 use std::time::SystemTime;
 
-use base64::Engine as _;
-use base64::engine::general_purpose::STANDARD;
+use base64ct::{Base64, Encoding as _};
 
 use super::{GrantRecord, Principal};
 use crate::context::EncryptionContext;
@@ -314,16 +313,15 @@ impl GrantRecord {
 
 /// The token of a grant: it names the key and the grant.
 pub(in crate::kms) fn token_of(key_id: &str, grant_id: &str) -> String {
-    STANDARD.encode(format!("{key_id}:{grant_id}"))
+    Base64::encode_string(format!("{key_id}:{grant_id}").as_bytes())
 }
 
 /// The key's id and the grant's id that a token names.
 pub(in crate::kms) fn parse_token(token: &str) -> KmsResult<(String, String)> {
     let named = || {
         // A token has 136 characters.
-        let bytes = STANDARD
-            .decode(token.get(..).filter(|t| t.len() <= 200)?)
-            .ok()?;
+        let token = Some(token).filter(|token| token.len() <= 200)?;
+        let bytes = Base64::decode_vec(token).ok()?;
         let text = String::from_utf8(bytes).ok()?;
         let (key, grant) = text.split_once(':')?;
         let is_hex = |byte: u8| matches!(byte, b'0'..=b'9' | b'a'..=b'f');

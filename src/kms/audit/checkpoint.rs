@@ -11,8 +11,7 @@
 use std::fmt;
 use std::time::SystemTime;
 
-use base64::Engine;
-use base64::engine::general_purpose::STANDARD;
+use base64ct::{Base64, Encoding as _};
 use serde::{Deserialize, Serialize};
 
 use super::json::Date;
@@ -170,7 +169,7 @@ impl TornBytes {
     pub(super) const KEPT: usize = MAX_TORN;
 
     pub(super) fn notice(&self, time: SystemTime) -> Vec<u8> {
-        let start = STANDARD.encode(&self.start);
+        let start = Base64::encode_string(&self.start);
         let bytes = self.length;
         write_notice(AuditNotice::Torn { bytes }, time, Some(&start))
     }
