@@ -3,6 +3,7 @@
 //! By the time that goes by, as AWS's is.
 
 use std::hint::black_box;
+use std::io;
 use std::sync::Barrier;
 use std::thread;
 use std::time::{Duration, Instant};
@@ -35,6 +36,9 @@ const QUICK_THREADS: [usize; 3] = [1, 2, 16];
 /// starts no message after so long, and makes at least one.
 const TIME: Duration = Duration::from_millis(300);
 const QUICK_TIME: Duration = Duration::from_millis(60);
+
+/// The peer calls itself for each frame: 100 MB overflow a thread's usual 2 MiB.
+const STACK: usize = 64 << 20;
 
 pub(crate) fn run(quick: bool) -> Fallible<()> {
     let (lengths, threads, time) = match quick {
@@ -186,7 +190,12 @@ impl Input<'_> {
         };
         let mut all = Times::default();
         thread::scope(|scope| {
-            let workers: Vec<_> = (0..self.threads).map(|_| scope.spawn(worker)).collect();
+            let spawn = |_| {
+                let thread = thread::Builder::new().stack_size(STACK);
+                thread.spawn_scoped(scope, worker)
+            };
+            let workers: io::Result<Vec<_>> = (0..self.threads).map(spawn).collect();
+            let workers = workers.map_err(|error| error.to_string())?;
             for worker in workers {
                 let times = worker
                     .join()
