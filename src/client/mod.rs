@@ -490,7 +490,9 @@ impl DecryptionDetails {
         let Obtained { materials, cache } = obtained;
         let mut edks = header.edks;
         let mut context = header.context;
-        context.extend(&materials.bound_context);
+        if !materials.bound_context.is_empty() {
+            context.extend(&materials.bound_context);
+        }
         DecryptionDetails {
             suite: header.suite,
             context,

@@ -38,13 +38,13 @@ pub(super) struct Sealer {
     /// The next frame's number; `None` when they are used up.
     next: Option<u32>,
     signing: Option<Signing>,
-    random: Arc<dyn SecureRandom>,
     parallelism: Parallelism,
 }
 
 struct Signing {
     hasher: Box<dyn Hasher>,
     key: Arc<dyn SigningKey>,
+    random: Arc<dyn SecureRandom>,
 }
 
 impl Sealer {
@@ -106,14 +106,17 @@ impl Sealer {
             .map(|(key, curve)| {
                 let mut hasher = backend.hasher(curve.hash());
                 hasher.update(&header);
-                Signing { hasher, key }
+                Signing {
+                    hasher,
+                    key,
+                    random: backend.random().clone(),
+                }
             });
         let sealer = Sealer {
             frames: Frames::new(keys.key, &message_id),
             frame_length: settings.frame_length as usize,
             next: Some(1),
             signing,
-            random: backend.random().clone(),
             parallelism: settings.parallelism.clone(),
         };
         Ok((sealer, header))
@@ -320,7 +323,9 @@ impl Sealer {
 
     fn footer(self, out: &mut impl Output) -> Result<()> {
         if let Some(signing) = self.signing {
-            let signature = signing.key.sign(&signing.hasher.finish(), &*self.random)?;
+            let signature = signing
+                .key
+                .sign(&signing.hasher.finish(), &*signing.random)?;
             out.put(&write_footer(&signature))?;
         }
         Ok(())
