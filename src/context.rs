@@ -7,7 +7,7 @@ use std::fmt;
 use std::slice::Iter;
 
 use crate::error::{Error, Result};
-use crate::sort::order;
+use crate::sort;
 
 /// The prefix of the keys that the format keeps for itself.
 pub(crate) const RESERVED_PREFIX: &str = "aws-crypto-";
@@ -267,7 +267,7 @@ impl UnsortedContext {
         }
         let EncryptionContext { bytes, pairs } = self.context;
         let key = |index: usize| pairs[index].key(&bytes);
-        let order = order(pairs.len(), &|a, b| (key(a), a).cmp(&(key(b), b)));
+        let order = sort::order(pairs.len(), &|a, b| (key(a), a).cmp(&(key(b), b)));
         let again = order.windows(2).filter_map(|two| match *two {
             [first, again] if key(first) == key(again) => Some(again),
             _ => None,

@@ -1,5 +1,5 @@
-//! One sort for all that is sorted rarely: the standard library's is a lot of
-//! code, and compiled anew for each type and comparison.
+//! A sort that is compiled once: the standard library's is a lot of code, and
+//! anew for each type and comparison.
 
 use std::cmp::Ordering;
 

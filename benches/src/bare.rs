@@ -2,6 +2,7 @@
 //! what of a message they need: what the library cannot be faster than.
 
 use aes_gcm::aead::array::Array;
+use aes_gcm::aead::inout::InOutBuf;
 use aes_gcm::{AeadInOut, Aes256Gcm, KeyInit};
 use hkdf::Hkdf;
 use sha2::Sha512;
@@ -160,8 +161,10 @@ impl BareMessage {
             position += frame.head();
             let out = &mut message[position..position + frame.length + TAG_LENGTH];
             let (data, tag) = out.split_at_mut(frame.length);
-            data.copy_from_slice(content);
-            tag.copy_from_slice(&seal(&self.key, frame.iv(), aad.of(&frame), data));
+            let data = InOutBuf::new(content, data).expect("as long");
+            let (iv, aad) = (Array(frame.iv()), aad.of(&frame));
+            let sealed = self.key.encrypt_inout_detached(&iv, aad, data);
+            tag.copy_from_slice(&sealed.expect("short enough"));
             position += frame.length + TAG_LENGTH;
         }
         position
@@ -178,10 +181,15 @@ impl BareMessage {
             let (data, after) = rest.split_at_mut(frame.length);
             rest = after;
             position += frame.head();
-            data.copy_from_slice(&message[position..position + frame.length]);
+            let sealed = &message[position..position + frame.length];
             position += frame.length;
             let tag = message[position..].first_chunk().expect("has a tag");
-            open(&self.key, frame.iv(), aad.of(&frame), data, *tag);
+            let data = InOutBuf::new(sealed, data).expect("as long");
+            let (iv, aad) = (Array(frame.iv()), aad.of(&frame));
+            let opened = self
+                .key
+                .decrypt_inout_detached(&iv, aad, data, &Array(*tag));
+            opened.expect("authentic");
             position += TAG_LENGTH;
         }
     }

@@ -490,9 +490,7 @@ impl DecryptionDetails {
         let Obtained { materials, cache } = obtained;
         let mut edks = header.edks;
         let mut context = header.context;
-        if !materials.bound_context.is_empty() {
-            context.extend(&materials.bound_context);
-        }
+        context.extend(&materials.bound_context);
         DecryptionDetails {
             suite: header.suite,
             context,

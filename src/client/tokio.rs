@@ -126,6 +126,7 @@ enum Encrypting {
 }
 
 impl Encrypting {
+    /// After an error nothing more is encrypted.
     fn update(&mut self, plaintext: &[u8], out: &mut CiphertextBuffer) -> Result<()> {
         let Encrypting::Open(encryptor) = self else {
             return Err(Error::StreamClosed);
@@ -135,5 +136,15 @@ impl Encrypting {
             *self = Encrypting::Failed;
         }
         updated
+    }
+
+    /// Ends the message.
+    fn end(&mut self, out: &mut CiphertextBuffer) -> Result<()> {
+        let Encrypting::Open(encryptor) = std::mem::replace(self, Encrypting::Failed) else {
+            return Err(Error::StreamClosed);
+        };
+        encryptor.finish_into(out)?;
+        *self = Encrypting::Ended;
+        Ok(())
     }
 }

@@ -49,11 +49,11 @@ where
     Gcm<Aes>: AeadInOut<NonceSize = U12, TagSize = U16>,
 {
     fn seal(&self, iv: &Iv, aad: &[u8], data: &mut [u8]) -> Result<Tag, InvalidKey> {
-        sealed(self, iv, aad, data.into())
+        seal_in_out(self, iv, aad, data.into())
     }
 
     fn open(&self, iv: &Iv, aad: &[u8], data: &mut [u8], tag: &Tag) -> Result<(), NotAuthentic> {
-        opened(self, iv, aad, data.into(), tag)
+        open_in_out(self, iv, aad, data.into(), tag)
     }
 
     fn is_direct(&self) -> bool {
@@ -68,7 +68,7 @@ where
         out: &mut [u8],
     ) -> Result<Tag, InvalidKey> {
         let data = InOutBuf::new(plaintext, out).map_err(|_| InvalidKey)?;
-        sealed(self, iv, aad, data)
+        seal_in_out(self, iv, aad, data)
     }
 
     fn open_to(
@@ -80,11 +80,11 @@ where
         out: &mut [u8],
     ) -> Result<(), NotAuthentic> {
         let data = InOutBuf::new(ciphertext, out).map_err(|_| NotAuthentic)?;
-        opened(self, iv, aad, data, tag)
+        open_in_out(self, iv, aad, data, tag)
     }
 }
 
-fn sealed(
+fn seal_in_out(
     key: &impl AeadInOut<NonceSize = U12, TagSize = U16>,
     iv: &Iv,
     aad: &[u8],
@@ -94,7 +94,7 @@ fn sealed(
     tag.map(|tag| tag.0).map_err(|_| InvalidKey)
 }
 
-fn opened(
+fn open_in_out(
     key: &impl AeadInOut<NonceSize = U12, TagSize = U16>,
     iv: &Iv,
     aad: &[u8],

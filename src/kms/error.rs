@@ -15,7 +15,8 @@ pub type KmsResult<T> = Result<T, KmsError>;
 
 /// A step that many calls have, on the heap: its code is compiled once, and not
 /// into each of them.
-pub(super) type KmsFuture<'a, T> = Pin<Box<dyn Future<Output = KmsResult<T>> + Send + 'a>>;
+pub(super) type KmsFuture<'a, T, E = KmsError> =
+    Pin<Box<dyn Future<Output = Result<T, E>> + Send + 'a>>;
 
 /// What went wrong in the KMS, and what to do about it. Where AWS KMS has an
 /// exception for it, its name is given.

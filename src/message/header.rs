@@ -214,8 +214,6 @@ impl HeaderParser {
         if let Some(limit) = self.limits.max_edks.filter(|limit| found > *limit) {
             return Err(Error::TooManyEncryptedDataKeys { found, limit }.into());
         }
-        // More than are usual come one by one, as their bytes do.
-        self.header.edks.reserve_exact(found.min(4));
         self.edks_left = found;
         Ok(Step::Edks)
     }

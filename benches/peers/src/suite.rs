@@ -3,7 +3,7 @@
 //! By the time that goes by, as AWS's is.
 
 use std::hint::black_box;
-use std::io;
+use std::process;
 use std::sync::Barrier;
 use std::thread;
 use std::time::{Duration, Instant};
@@ -192,10 +192,13 @@ impl Input<'_> {
         thread::scope(|scope| {
             let spawn = |_| {
                 let thread = thread::Builder::new().stack_size(STACK);
-                thread.spawn_scoped(scope, worker)
+                thread.spawn_scoped(scope, worker).unwrap_or_else(|error| {
+                    // Those that started would wait for it.
+                    eprintln!("a thread: {error}");
+                    process::exit(1)
+                })
             };
-            let workers: io::Result<Vec<_>> = (0..self.threads).map(spawn).collect();
-            let workers = workers.map_err(|error| error.to_string())?;
+            let workers: Vec<_> = (0..self.threads).map(spawn).collect();
             for worker in workers {
                 let times = worker
                     .join()

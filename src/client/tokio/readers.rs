@@ -59,19 +59,12 @@ impl<R: AsyncRead + Unpin> AsyncRead for EncryptReader<R> {
             ready!(poll_fill(&mut this.source, &mut this.input, cx))?;
             this.out.clear();
             this.read = 0;
-            let Encrypting::Open(mut encryptor) =
-                std::mem::replace(&mut this.stage, Encrypting::Failed)
-            else {
-                continue;
-            };
-            this.stage = if this.input.filled().is_empty() {
-                encryptor.finish_into(&mut this.out)?;
-                Encrypting::Ended
+            if this.input.filled().is_empty() {
+                this.stage.end(&mut this.out)?;
             } else {
-                encryptor.update_into(this.input.filled(), &mut this.out)?;
+                this.stage.update(this.input.filled(), &mut this.out)?;
                 this.input.clear();
-                Encrypting::Open(encryptor)
-            };
+            }
         }
     }
 }

@@ -80,16 +80,12 @@ impl<W: AsyncWrite + Unpin> EncryptWriter<W> {
 
     fn poll_end(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         ready!(self.out.poll_drain(&mut self.sink, cx))?;
-        match std::mem::replace(&mut self.stage, Encrypting::Failed) {
-            Encrypting::Open(mut encryptor) => {
-                encryptor.update_into(self.gathered.rest(), &mut self.out.bytes)?;
-                self.gathered.clear();
-                encryptor.finish_into(&mut self.out.bytes)?;
-            }
-            Encrypting::Ended => {}
-            Encrypting::Failed => return Poll::Ready(Err(Error::StreamClosed.into())),
+        if !matches!(self.stage, Encrypting::Ended) {
+            let rest = self.gathered.rest();
+            self.stage.update(rest, &mut self.out.bytes)?;
+            self.gathered.clear();
+            self.stage.end(&mut self.out.bytes)?;
         }
-        self.stage = Encrypting::Ended;
         self.out.poll_drain(&mut self.sink, cx)
     }
 }

@@ -17,8 +17,6 @@
 //! The digest at the end authenticates nothing: it tells a damaged file from a
 //! wrong root key, which look the same to the message.
 
-use std::pin::Pin;
-
 use super::root_key::{Locked, RootKey, Unlocked, Way};
 use crate::context::EncryptionContext;
 use crate::crypto::{CryptoBackend, SecretBytes};
@@ -116,7 +114,7 @@ pub(super) fn open<'a>(
     root: &'a RootKey,
     ready: Option<&'a Unlocked>,
     backend: &'a CryptoBackend,
-) -> Pin<Box<dyn Future<Output = Result<Opened, NotOpened>> + Send + 'a>> {
+) -> KmsFuture<'a, Opened, NotOpened> {
     Box::pin(async move {
         let Parsed {
             way,

@@ -15,7 +15,7 @@ use crate::error::Result;
 use crate::materials::{DecryptionRequest, EncryptionRequest};
 use crate::message::EncryptedDataKey;
 use crate::provider::ProviderIdentity;
-use crate::sort::order;
+use crate::sort;
 use crate::suite::CommitmentPolicy;
 
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -92,10 +92,8 @@ fn required(id: &mut Fingerprint, keys: &BTreeSet<String>) {
 fn encrypted_data_keys(id: &mut Fingerprint, edks: &[EncryptedDataKey]) {
     count(id, edks.len());
     let compare = |a: usize, b: usize| edks[a].wire().cmp(edks[b].wire());
-    for index in order(edks.len(), &compare) {
-        for field in edks[index].fields() {
-            id.part(field);
-        }
+    for index in sort::order(edks.len(), &compare) {
+        id.part(edks[index].wire());
     }
 }
 
