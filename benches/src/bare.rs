@@ -44,7 +44,16 @@ pub fn wrapping_key() -> Aes256Gcm {
 
 /// Encrypts in place.
 pub fn seal(key: &Aes256Gcm, iv: [u8; IV_LENGTH], aad: &[u8], data: &mut [u8]) -> [u8; TAG_LENGTH] {
-    key.encrypt_inout_detached(&Array(iv), aad, data.into())
+    seal_between(key, iv, aad, data.into())
+}
+
+fn seal_between(
+    key: &Aes256Gcm,
+    iv: [u8; IV_LENGTH],
+    aad: &[u8],
+    data: InOutBuf<'_, '_, u8>,
+) -> [u8; TAG_LENGTH] {
+    key.encrypt_inout_detached(&Array(iv), aad, data)
         .expect("short enough")
         .0
 }
@@ -57,7 +66,17 @@ pub fn open(
     data: &mut [u8],
     tag: [u8; TAG_LENGTH],
 ) {
-    key.decrypt_inout_detached(&Array(iv), aad, data.into(), &Array(tag))
+    open_between(key, iv, aad, data.into(), tag);
+}
+
+fn open_between(
+    key: &Aes256Gcm,
+    iv: [u8; IV_LENGTH],
+    aad: &[u8],
+    data: InOutBuf<'_, '_, u8>,
+    tag: [u8; TAG_LENGTH],
+) {
+    key.decrypt_inout_detached(&Array(iv), aad, data, &Array(tag))
         .expect("authentic");
 }
 
@@ -162,9 +181,7 @@ impl BareMessage {
             let out = &mut message[position..position + frame.length + TAG_LENGTH];
             let (data, tag) = out.split_at_mut(frame.length);
             let data = InOutBuf::new(content, data).expect("as long");
-            let (iv, aad) = (Array(frame.iv()), aad.of(&frame));
-            let sealed = self.key.encrypt_inout_detached(&iv, aad, data);
-            tag.copy_from_slice(&sealed.expect("short enough"));
+            tag.copy_from_slice(&seal_between(&self.key, frame.iv(), aad.of(&frame), data));
             position += frame.length + TAG_LENGTH;
         }
         position
@@ -185,11 +202,7 @@ impl BareMessage {
             position += frame.length;
             let tag = message[position..].first_chunk().expect("has a tag");
             let data = InOutBuf::new(sealed, data).expect("as long");
-            let (iv, aad) = (Array(frame.iv()), aad.of(&frame));
-            let opened = self
-                .key
-                .decrypt_inout_detached(&iv, aad, data, &Array(*tag));
-            opened.expect("authentic");
+            open_between(&self.key, frame.iv(), aad.of(&frame), data, *tag);
             position += TAG_LENGTH;
         }
     }

@@ -322,10 +322,13 @@ impl Sealer {
     }
 
     fn footer(self, out: &mut impl Output) -> Result<()> {
-        if let Some(signing) = self.signing {
-            let signature = signing
-                .key
-                .sign(&signing.hasher.finish(), &*signing.random)?;
+        if let Some(Signing {
+            hasher,
+            key,
+            random,
+        }) = self.signing
+        {
+            let signature = key.sign(&hasher.finish(), &*random)?;
             out.put(&write_footer(&signature))?;
         }
         Ok(())
