@@ -97,9 +97,13 @@ impl Peer<'_> {
                     contenders.push(Contender::new("bare", move |buffers: &mut Buffers| {
                         match operation {
                             "encrypt" => {
-                                frames.encrypt(*way, &buffers.plaintext, &mut buffers.sealed);
+                                let out = &mut buffers.sealed[buffers.header..];
+                                frames.encrypt(*way, &buffers.plaintext, out);
                             }
-                            _ => frames.decrypt(*way, &buffers.bare, &mut buffers.opened),
+                            _ => {
+                                let bare = &buffers.bare[buffers.header..];
+                                frames.decrypt(*way, bare, &mut buffers.opened);
+                            }
                         }
                     }));
                 }

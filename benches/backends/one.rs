@@ -75,13 +75,14 @@ impl Case<'_> {
                 move |buffers: &mut Buffers| {
                     let key = is_short.then(|| floor.encrypt());
                     let key = key.as_ref().unwrap_or(frames.key);
-                    Frames { key, ..frames }.encrypt(*way, &buffers.plaintext, &mut buffers.sealed);
+                    let out = &mut buffers.sealed[buffers.header..];
+                    Frames { key, ..frames }.encrypt(*way, &buffers.plaintext, out);
                 },
             ));
             contenders.push(Contender::new(fresh(*way), move |buffers: &mut Buffers| {
                 let key = is_short.then(|| floor.encrypt());
                 let key = key.as_ref().unwrap_or(frames.key);
-                Frames { key, ..frames }.encrypt_fresh(*way, &buffers.plaintext)
+                Frames { key, ..frames }.encrypt_fresh(*way, buffers.header, &buffers.plaintext)
             }));
         }
         self.measure(session, "encrypt", buffers, &mut contenders);
@@ -111,14 +112,14 @@ impl Case<'_> {
                     if is_short {
                         floor.decrypt();
                     }
-                    frames.decrypt(*way, &buffers.bare, &mut buffers.opened);
+                    frames.decrypt(*way, &buffers.bare[buffers.header..], &mut buffers.opened);
                 },
             ));
             contenders.push(Contender::new(fresh(*way), move |buffers: &mut Buffers| {
                 if is_short {
                     floor.decrypt();
                 }
-                frames.decrypt_fresh(*way, &buffers.bare, buffers.plaintext.len())
+                frames.decrypt_fresh(*way, buffers.frames(), buffers.plaintext.len())
             }));
         }
         self.measure(session, "decrypt", buffers, &mut contenders);

@@ -86,7 +86,8 @@ fn bare(way: Way) -> &'static str {
 fn encrypt_halves(frames: &Frames<'_>, way: Way, buffers: &mut Buffers) {
     let (at, message_at, second) = frames.halve(buffers.plaintext.len());
     let (left, right) = buffers.plaintext.split_at(at);
-    let (left_out, right_out) = buffers.sealed.split_at_mut(message_at);
+    let out = &mut buffers.sealed[buffers.header..];
+    let (left_out, right_out) = out.split_at_mut(message_at);
     thread::scope(|scope| {
         scope.spawn(|| second.encrypt(way, right, right_out));
         frames.encrypt(way, left, left_out);
@@ -95,7 +96,7 @@ fn encrypt_halves(frames: &Frames<'_>, way: Way, buffers: &mut Buffers) {
 
 fn decrypt_halves(frames: &Frames<'_>, way: Way, buffers: &mut Buffers) {
     let (at, message_at, second) = frames.halve(buffers.opened.len());
-    let (left, right) = buffers.bare.split_at(message_at);
+    let (left, right) = buffers.bare[buffers.header..].split_at(message_at);
     let (left_out, right_out) = buffers.opened.split_at_mut(at);
     thread::scope(|scope| {
         scope.spawn(|| second.decrypt(way, right, right_out));

@@ -228,16 +228,18 @@ impl<'a> Frames<'a> {
         }
     }
 
-    /// Encrypts into a new message: appended to it and worked on in place, or
-    /// into one that is zero before, whichever the way is.
-    pub fn encrypt_fresh(&self, way: Way, plaintext: &[u8]) -> Vec<u8> {
-        let length = self.message_length(plaintext.len());
+    /// Encrypts into a new message, after a header of so many bytes: appended to
+    /// it and worked on in place, or into one that is zero before, whichever the
+    /// way is.
+    pub fn encrypt_fresh(&self, way: Way, header: usize, plaintext: &[u8]) -> Vec<u8> {
+        let length = header + self.message_length(plaintext.len());
         if way == Way::Direct {
             let mut message = vec![0; length];
-            self.encrypt(way, plaintext, &mut message);
+            self.encrypt(way, plaintext, &mut message[header..]);
             return message;
         }
         let mut message = Vec::with_capacity(length);
+        message.resize(header, 0);
         for (frame, iv) in plaintext.chunks(self.length).zip(self.numbers()) {
             message.extend_from_slice(&[0; HEAD]);
             let start = message.len();

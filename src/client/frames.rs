@@ -149,7 +149,7 @@ impl Frames {
                 break;
             };
             let aad = aad.of(number);
-            if self.key.open_to(&iv, aad, content, &tag, out).is_err() {
+            if self.key.open_to(&iv, aad, content, tag, out).is_err() {
                 break;
             }
             opened += 1;
@@ -179,7 +179,7 @@ impl Frames {
             let Ok(place) = out.put(content) else {
                 break;
             };
-            if self.key.open(&iv, aad.of(number), place, &tag).is_err() {
+            if self.key.open(&iv, aad.of(number), place, tag).is_err() {
                 out.retreat(start);
                 break;
             }
