@@ -384,14 +384,13 @@ impl Opener {
     fn fill_run<'a>(&mut self, input: &'a [u8], frame_length: usize, out: &'a mut [u8]) -> usize {
         let (frames, first) = (&self.frames, self.expected);
         let wire_length = Frames::wire_length(frame_length);
-        let share = Parallelism::share(frame_length);
+        let count = input.len() / wire_length;
+        let are_hashed = self.verifying.is_some();
+        let shares = self.parallelism.shares(count, frame_length, are_hashed);
         let jobs = input
-            .chunks(share * wire_length)
-            .zip(out.chunks_mut(share * frame_length))
-            .zip((first..).step_by(share));
-        let shares = self
-            .parallelism
-            .shares(input.len() / wire_length, frame_length);
+            .chunks(shares.frames * wire_length)
+            .zip(out.chunks_mut(shares.frames * frame_length))
+            .zip((first..).step_by(shares.frames));
         let open = |((input, out), first): Job<'a>| {
             let opened = frames.open_run(first, frame_length, input, out);
             let authentic = &input[..opened * wire_length];
@@ -409,7 +408,9 @@ impl Opener {
                 false => ControlFlow::Break(()),
             }
         };
-        let _ = self.parallelism.in_order(jobs, shares, &open, &mut release);
+        let _ = self
+            .parallelism
+            .in_order(jobs, shares.count, &open, &mut release);
         // There were numbers for them all.
         self.expected += opened as u32;
         opened

@@ -253,14 +253,13 @@ impl Sealer {
     ) -> Result<(), InvalidKey> {
         let (frames, frame_length) = (&self.frames, self.frame_length);
         let wire_length = Frames::wire_length(frame_length);
-        let share = Parallelism::share(frame_length);
-        let shares = self
-            .parallelism
-            .shares(plaintext.len() / frame_length, frame_length);
+        let count = plaintext.len() / frame_length;
+        let are_hashed = self.signing.is_some();
+        let shares = self.parallelism.shares(count, frame_length, are_hashed);
         let jobs = plaintext
-            .chunks(share * frame_length)
-            .zip(out.chunks_mut(share * wire_length))
-            .zip((first..).step_by(share));
+            .chunks(shares.frames * frame_length)
+            .zip(out.chunks_mut(shares.frames * wire_length))
+            .zip((first..).step_by(shares.frames));
         let seal = |((plaintext, out), first): Job<'a>| {
             let sealed = frames.seal_run(first, frame_length, plaintext, out);
             (&*out, sealed.is_ok())
@@ -275,7 +274,10 @@ impl Sealer {
             }
             ControlFlow::Continue(())
         };
-        match self.parallelism.in_order(jobs, shares, &seal, &mut hash) {
+        match self
+            .parallelism
+            .in_order(jobs, shares.count, &seal, &mut hash)
+        {
             ControlFlow::Continue(()) => Ok(()),
             ControlFlow::Break(()) => Err(InvalidKey),
         }
