@@ -195,13 +195,14 @@ impl ClientBuilder {
         let (provider, manager) = self.manager();
         let backend = self.settings.backend.clone();
         let manager = CachingMaterialsManager::new(caching, manager, provider.clone(), backend)?;
-        Ok(client(self.settings, Box::new(manager), provider))
+        let manager = MaterialsManager::Caching(Box::new(manager));
+        Ok(client(self.settings, manager, provider))
     }
 
     /// With settings that were checked, and no cache.
     pub(super) fn build_checked(self) -> Client {
         let (provider, manager) = self.manager();
-        client(self.settings, Box::new(manager), provider)
+        client(self.settings, MaterialsManager::Default(manager), provider)
     }
 
     fn manager(&self) -> (ProviderIdentity, DefaultMaterialsManager) {
@@ -211,11 +212,7 @@ impl ClientBuilder {
     }
 }
 
-fn client(
-    settings: Settings,
-    manager: Box<dyn MaterialsManager>,
-    provider: ProviderIdentity,
-) -> Client {
+fn client(settings: Settings, manager: MaterialsManager, provider: ProviderIdentity) -> Client {
     let inner = Inner {
         settings,
         manager,

@@ -84,7 +84,7 @@ pub struct Client {
 
 struct Inner {
     settings: Settings,
-    manager: Box<dyn MaterialsManager>,
+    manager: MaterialsManager,
     provider: ProviderIdentity,
 }
 

@@ -9,8 +9,7 @@ use std::sync::Arc;
 use base64ct::{Base64, Encoding as _};
 
 use super::{
-    DecryptionMaterials, DecryptionRequest, EncryptionMaterials, EncryptionParts,
-    EncryptionRequest, MaterialsFuture, MaterialsManager, Obtained,
+    DecryptionMaterials, DecryptionRequest, EncryptionMaterials, EncryptionParts, EncryptionRequest,
 };
 use crate::context::{EncryptionContext, PUBLIC_KEY};
 use crate::crypto::{CryptoBackend, SecretBytes, VerifyingKey};
@@ -28,7 +27,10 @@ impl DefaultMaterialsManager {
         DefaultMaterialsManager { provider, backend }
     }
 
-    async fn encrypt(&self, request: EncryptionRequest<'_>) -> Result<EncryptionMaterials> {
+    pub(super) async fn encryption_materials(
+        &self,
+        request: EncryptionRequest<'_>,
+    ) -> Result<EncryptionMaterials> {
         let suite = request.suite;
         check_encryption_context(request.context, request.required)?;
         // A signed message carries its public key in the context, so that the
@@ -71,7 +73,10 @@ impl DefaultMaterialsManager {
         }))
     }
 
-    async fn decrypt(&self, request: DecryptionRequest<'_>) -> Result<DecryptionMaterials> {
+    pub(super) async fn decryption_materials(
+        &self,
+        request: DecryptionRequest<'_>,
+    ) -> Result<DecryptionMaterials> {
         let suite = request.suite;
         let bound_only = bound_only(&request)?;
         let merged;
@@ -102,6 +107,11 @@ impl DefaultMaterialsManager {
             key: unwrapped.key,
             key_version: unwrapped.key_version,
         })
+    }
+
+    /// A data key, and a nonce to wrap it with.
+    pub(super) fn entropy(&self, suite: AlgorithmSuite) -> usize {
+        suite.data_key_length() + 12
     }
 
     /// A signed message has its public key in the context, and no other has.
@@ -181,33 +191,5 @@ fn check_data_key(suite: AlgorithmSuite, data_key: &SecretBytes) -> Result<()> {
             expected,
             found,
         }))
-    }
-}
-
-fn uncached<T>(materials: T) -> Obtained<T> {
-    Obtained {
-        materials,
-        cache: None,
-    }
-}
-
-impl MaterialsManager for DefaultMaterialsManager {
-    fn encryption_materials<'a>(
-        &'a self,
-        request: EncryptionRequest<'a>,
-    ) -> MaterialsFuture<'a, EncryptionMaterials> {
-        Box::pin(async move { Ok(uncached(self.encrypt(request).await?)) })
-    }
-
-    fn decryption_materials<'a>(
-        &'a self,
-        request: DecryptionRequest<'a>,
-    ) -> MaterialsFuture<'a, DecryptionMaterials> {
-        Box::pin(async move { Ok(uncached(self.decrypt(request).await?)) })
-    }
-
-    /// A data key, and a nonce to wrap it with.
-    fn entropy(&self, suite: AlgorithmSuite) -> usize {
-        suite.data_key_length() + 12
     }
 }

@@ -8,13 +8,11 @@ pub(crate) mod caching;
 mod manager;
 
 use std::collections::BTreeSet;
-use std::future::Future;
-use std::pin::Pin;
 use std::sync::Arc;
 
 pub(crate) use manager::{DefaultMaterialsManager, bound_only, check_encryption_context};
 
-use caching::CacheOutcome;
+use caching::{CacheOutcome, CachingMaterialsManager};
 
 use crate::context::EncryptionContext;
 use crate::crypto::{Entropy, SecretBytes, SigningKey, VerifyingKey};
@@ -23,29 +21,65 @@ use crate::message::EncryptedDataKey;
 use crate::provider::ProviderIdentity;
 use crate::suite::{AlgorithmSuite, CommitmentPolicy};
 
-pub(crate) type MaterialsFuture<'a, T> =
-    Pin<Box<dyn Future<Output = Result<Obtained<T>>> + Send + 'a>>;
-
 /// Gets the materials of messages (the specification's CMM). The default one
 /// asks a key provider; a caching one stands before it.
-pub(crate) trait MaterialsManager: Send + Sync {
-    fn encryption_materials<'a>(
-        &'a self,
-        request: EncryptionRequest<'a>,
-    ) -> MaterialsFuture<'a, EncryptionMaterials>;
+pub(crate) enum MaterialsManager {
+    Default(DefaultMaterialsManager),
+    Caching(Box<CachingMaterialsManager>),
+}
 
-    fn decryption_materials<'a>(
-        &'a self,
-        request: DecryptionRequest<'a>,
-    ) -> MaterialsFuture<'a, DecryptionMaterials>;
+impl MaterialsManager {
+    pub(crate) async fn encryption_materials(
+        &self,
+        request: EncryptionRequest<'_>,
+    ) -> Result<Obtained<EncryptionMaterials>> {
+        match self {
+            MaterialsManager::Default(manager) => {
+                manager.encryption_materials(request).await.map(uncached)
+            }
+            // On the heap, for the futures of messages to be small.
+            MaterialsManager::Caching(manager) => {
+                Box::pin(manager.encryption_materials(request)).await
+            }
+        }
+    }
+
+    pub(crate) async fn decryption_materials(
+        &self,
+        request: DecryptionRequest<'_>,
+    ) -> Result<Obtained<DecryptionMaterials>> {
+        match self {
+            MaterialsManager::Default(manager) => {
+                manager.decryption_materials(request).await.map(uncached)
+            }
+            MaterialsManager::Caching(manager) => {
+                Box::pin(manager.decryption_materials(request)).await
+            }
+        }
+    }
 
     /// How many random bytes a request for encryption materials is expected to
     /// take out of its [`Entropy`].
-    fn entropy(&self, suite: AlgorithmSuite) -> usize;
+    pub(crate) fn entropy(&self, suite: AlgorithmSuite) -> usize {
+        match self {
+            MaterialsManager::Default(manager) => manager.entropy(suite),
+            MaterialsManager::Caching(manager) => manager.entropy(suite),
+        }
+    }
 
     /// The partition of the cache, where there is one.
-    fn partition(&self) -> Option<&str> {
-        None
+    pub(crate) fn partition(&self) -> Option<&str> {
+        match self {
+            MaterialsManager::Default(_) => None,
+            MaterialsManager::Caching(manager) => Some(manager.partition()),
+        }
+    }
+}
+
+fn uncached<T>(materials: T) -> Obtained<T> {
+    Obtained {
+        materials,
+        cache: None,
     }
 }
 

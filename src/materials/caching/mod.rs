@@ -30,8 +30,7 @@ pub use statistics::{CacheEvent, CacheEvictions, CacheOutcome, CacheStatistics};
 
 use super::{
     Caller, DecryptionMaterials, DecryptionRequest, DefaultMaterialsManager, EncryptionMaterials,
-    EncryptionRequest, MaterialsFuture, MaterialsManager, Obtained, ReusableMaterials, bound_only,
-    check_encryption_context,
+    EncryptionRequest, Obtained, ReusableMaterials, bound_only, check_encryption_context,
 };
 use crate::crypto::{CryptoBackend, Entropy};
 use crate::error::{Error, MaterialsError, Result};
@@ -99,7 +98,7 @@ impl CachingMaterialsManager {
         })
     }
 
-    async fn encrypt(
+    pub(super) async fn encryption_materials(
         &self,
         request: EncryptionRequest<'_>,
     ) -> Result<Obtained<EncryptionMaterials>> {
@@ -123,6 +122,19 @@ impl CachingMaterialsManager {
         }
     }
 
+    /// A hit needs none, and a call draws its own.
+    pub(super) fn entropy(&self, suite: AlgorithmSuite) -> usize {
+        if suite.derives_key() {
+            0
+        } else {
+            self.inner.entropy(suite)
+        }
+    }
+
+    pub(super) fn partition(&self) -> &str {
+        &self.limits.partition
+    }
+
     fn encryption_call(&self, request: &EncryptionRequest<'_>) -> Call {
         let inner = self.inner.clone();
         let (suite, suite_is_named) = (request.suite, request.suite_is_named);
@@ -142,14 +154,14 @@ impl CachingMaterialsManager {
                 plaintext_bound: None,
                 entropy: &mut entropy,
             };
-            match inner.encryption_materials(request).await?.materials {
+            match inner.encryption_materials(request).await? {
                 EncryptionMaterials::Reusable(materials) => Ok(Materials::Encryption(materials)),
                 EncryptionMaterials::SingleUse(_) => Err(mixed_up()),
             }
         })
     }
 
-    async fn decrypt(
+    pub(super) async fn decryption_materials(
         &self,
         request: DecryptionRequest<'_>,
     ) -> Result<Obtained<DecryptionMaterials>> {
@@ -198,7 +210,7 @@ impl CachingMaterialsManager {
                 policy,
                 caller,
             };
-            let materials = inner.decryption_materials(request).await?.materials;
+            let materials = inner.decryption_materials(request).await?;
             let edk = edks.get(materials.index).cloned();
             let edk = edk.ok_or(Error::InvalidMaterials(MaterialsError::Index))?;
             Ok(Materials::Decryption(Arc::new((materials, edk))))
@@ -285,38 +297,9 @@ fn mixed_up() -> Error {
     Error::InvalidMaterials(MaterialsError::Context)
 }
 
-fn bypassed<T>(obtained: Obtained<T>) -> Obtained<T> {
+fn bypassed<T>(materials: T) -> Obtained<T> {
     Obtained {
+        materials,
         cache: Some(CacheOutcome::Bypass),
-        ..obtained
-    }
-}
-
-impl MaterialsManager for CachingMaterialsManager {
-    fn encryption_materials<'a>(
-        &'a self,
-        request: EncryptionRequest<'a>,
-    ) -> MaterialsFuture<'a, EncryptionMaterials> {
-        Box::pin(self.encrypt(request))
-    }
-
-    fn decryption_materials<'a>(
-        &'a self,
-        request: DecryptionRequest<'a>,
-    ) -> MaterialsFuture<'a, DecryptionMaterials> {
-        Box::pin(self.decrypt(request))
-    }
-
-    /// A hit needs none, and a call draws its own.
-    fn entropy(&self, suite: AlgorithmSuite) -> usize {
-        if suite.derives_key() {
-            0
-        } else {
-            self.inner.entropy(suite)
-        }
-    }
-
-    fn partition(&self) -> Option<&str> {
-        Some(&self.limits.partition)
     }
 }
