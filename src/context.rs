@@ -53,19 +53,24 @@ struct Pair {
 }
 
 impl Pair {
-    /// Appends a pair.
-    fn append(key: &str, value: &str, bytes: &mut Vec<u8>) -> Self {
-        let start = bytes.len();
-        let mut put = |text: &str| {
-            bytes.extend_from_slice(&(text.len() as u16).to_be_bytes());
-            bytes.extend_from_slice(text.as_bytes());
-            bytes.len()
-        };
+    /// Where a pair stands that begins here.
+    fn at(start: usize, key: &str, value: &str) -> Self {
+        let key_end = start + COUNT + key.len();
         Pair {
             start,
-            key_end: put(key),
-            end: put(value),
+            key_end,
+            end: key_end + COUNT + value.len(),
         }
+    }
+
+    /// Appends a pair.
+    fn append(key: &str, value: &str, bytes: &mut Vec<u8>) -> Self {
+        let pair = Self::at(bytes.len(), key, value);
+        for text in [key, value] {
+            bytes.extend_from_slice(&(text.len() as u16).to_be_bytes());
+            bytes.extend_from_slice(text.as_bytes());
+        }
+        pair
     }
 
     fn key(self, bytes: &[u8]) -> &[u8] {
@@ -243,11 +248,34 @@ impl UnsortedContext {
         .into()
     }
 
+    /// With a message's bytes, which are the canonical ones where their pairs
+    /// are sorted. Each of them is to be [named](Self::stands), and no other
+    /// added.
+    pub(crate) fn from_wire(bytes: &[u8], pairs: usize) -> Self {
+        UnsortedContext {
+            context: EncryptionContext {
+                bytes: bytes.to_vec(),
+                pairs: Vec::with_capacity(pairs),
+            },
+            is_sorted: true,
+        }
+    }
+
+    /// Names the pair that stands at `start` in a message's bytes.
+    pub(crate) fn stands(&mut self, start: usize, key: &str, value: &str) {
+        self.add(Pair::at(start, key, value));
+    }
+
     pub(crate) fn push(&mut self, key: &str, value: &str) {
+        let pair = Pair::append(key, value, &mut self.context.bytes);
+        self.add(pair);
+    }
+
+    fn add(&mut self, pair: Pair) {
         let EncryptionContext { bytes, pairs } = &mut self.context;
         let last = pairs.last();
-        self.is_sorted &= last.is_none_or(|last| last.key(bytes) < key.as_bytes());
-        pairs.push(Pair::append(key, value, bytes));
+        self.is_sorted &= last.is_none_or(|last| last.key(bytes) < pair.key(bytes));
+        pairs.push(pair);
     }
 
     /// The context, or the key that was the first to come twice.

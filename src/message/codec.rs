@@ -62,6 +62,11 @@ impl<'a> Reader<'a> {
         self.position
     }
 
+    /// What was read from this position on.
+    pub(crate) fn since(&self, start: usize) -> &'a [u8] {
+        self.bytes.get(start..self.position).unwrap_or_default()
+    }
+
     pub(crate) fn is_at_end(&self) -> bool {
         self.position == self.bytes.len()
     }

@@ -47,16 +47,21 @@ impl EncryptedDataKey {
 
     /// No field is longer than 65,535 bytes, and the first is UTF-8.
     fn from_fields(fields: [&[u8]; 3]) -> Self {
-        let [provider_id, key_info, ciphertext] = fields.map(<[u8]>::len);
-        let mut wire = Vec::with_capacity(3 * LENGTH + provider_id + key_info + ciphertext);
+        let length = fields.iter().map(|field| LENGTH + field.len()).sum();
+        let mut wire = Vec::with_capacity(length);
         for field in fields {
             wire.extend_from_slice(&(field.len() as u16).to_be_bytes());
             wire.extend_from_slice(field);
         }
+        Self::of_wire(wire.into(), fields)
+    }
+
+    /// `wire` is these fields, each with its length before it.
+    fn of_wire(wire: Box<[u8]>, [provider_id, key_info, _]: [&[u8]; 3]) -> Self {
         EncryptedDataKey {
-            wire: wire.into(),
-            key_info: 2 * LENGTH + provider_id,
-            ciphertext: 3 * LENGTH + provider_id + key_info,
+            wire,
+            key_info: 2 * LENGTH + provider_id.len(),
+            ciphertext: 3 * LENGTH + provider_id.len() + key_info.len(),
         }
     }
 
@@ -107,11 +112,15 @@ impl EncryptedDataKey {
     }
 
     pub(super) fn read(reader: &mut Reader<'_>) -> Result<Self, ReadError> {
+        let start = reader.position();
         let provider_id = reader.u16_prefixed()?;
         let key_info = reader.u16_prefixed()?;
         let ciphertext = reader.u16_prefixed()?;
         std::str::from_utf8(provider_id).map_err(|_| FormatError::NotUtf8("key provider id"))?;
-        Ok(Self::from_fields([provider_id, key_info, ciphertext]))
+        Ok(Self::of_wire(
+            reader.since(start).into(),
+            [provider_id, key_info, ciphertext],
+        ))
     }
 }
 

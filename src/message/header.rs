@@ -215,6 +215,8 @@ impl HeaderParser {
             return Err(Error::TooManyEncryptedDataKeys { found, limit }.into());
         }
         self.edks_left = found;
+        // Most messages have one or two.
+        self.header.edks = Vec::with_capacity(found.min(4));
         Ok(Step::Edks)
     }
 
@@ -267,7 +269,7 @@ fn read_context(bytes: &[u8]) -> Result<EncryptionContext, FormatError> {
     let count = reader.u16().map_err(|_| FormatError::ContextLength)?;
     // No more pairs than there can be: each has two lengths before it.
     let room = usize::from(count).min(bytes.len() / 4);
-    let mut pairs = UnsortedContext::with_capacity(room, bytes.len());
+    let mut pairs = UnsortedContext::from_wire(bytes, room);
     let read = read_pairs(&mut reader, count, &mut pairs);
     // What came twice came before what could not be read.
     let context = pairs
@@ -283,9 +285,10 @@ fn read_pairs(
 ) -> Result<(), FormatError> {
     let incomplete = |_: Incomplete| FormatError::ContextLength;
     for _ in 0..count {
+        let start = reader.position();
         let key = text(reader.u16_prefixed().map_err(incomplete)?)?;
         let value = text(reader.u16_prefixed().map_err(incomplete)?)?;
-        pairs.push(key, value);
+        pairs.stands(start, key, value);
     }
     match reader.is_at_end() {
         true => Ok(()),
