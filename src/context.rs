@@ -249,8 +249,7 @@ impl UnsortedContext {
     }
 
     /// With a message's bytes, which are the canonical ones where their pairs
-    /// are sorted. Each of them is to be [named](Self::stands), and no other
-    /// added.
+    /// are sorted. They come by [`push_at`](Self::push_at), and no others do.
     pub(crate) fn from_wire(bytes: &[u8], pairs: usize) -> Self {
         UnsortedContext {
             context: EncryptionContext {
@@ -261,8 +260,8 @@ impl UnsortedContext {
         }
     }
 
-    /// Names the pair that stands at `start` in a message's bytes.
-    pub(crate) fn stands(&mut self, start: usize, key: &str, value: &str) {
+    /// Adds the pair that stands at `start` in a message's bytes.
+    pub(crate) fn push_at(&mut self, start: usize, key: &str, value: &str) {
         self.add(Pair::at(start, key, value));
     }
 

@@ -242,6 +242,30 @@ fn nothing_from_a_wrong_frame_on() {
     }
 }
 
+/// A message so long that the threads take longer shares of it.
+#[test]
+fn long_messages_have_longer_shares() {
+    let suite = AlgorithmSuite::Aes256GcmHkdfSha512CommitKey;
+    let plaintext = plaintext(17 * MIB + 5);
+    let alone = with(suite, 4096, Parallelism::none());
+    let message = ready(alone.encrypt(&plaintext, &context())).unwrap();
+    let mut damaged = message.clone();
+    damaged[Map::of(&message).frames[3000].bytes.start + 100] ^= 1;
+    for parallelism in parallelisms() {
+        let client = || with(suite, 4096, parallelism.clone());
+        assert!(ready(client().encrypt(&plaintext, &context())).unwrap() == message);
+        let decrypted = ready(client().decrypt(&message, &context())).unwrap();
+        assert!(decrypted.plaintext == plaintext);
+        let mut out = vec![0; message.len()];
+        let error = ready(client().decrypt_into(&damaged, &context(), &mut out)).unwrap_err();
+        let Error::FrameAuthentication { sequence_number } = error else {
+            panic!("{error}");
+        };
+        assert_eq!(sequence_number, 3001);
+        assert!(out.iter().all(|byte| *byte == 0));
+    }
+}
+
 /// What a caller's buffer has no room for is said as alone, and nothing stays.
 #[test]
 fn buffers_that_are_too_small() {

@@ -55,7 +55,8 @@ struct Buffers {
     plaintext: Vec<u8>,
     /// The library's.
     message: Vec<u8>,
-    /// The bare AEAD's, with its frames at the same places.
+    /// The bare AEAD's, with its frames where those of the library's unsigned
+    /// message are.
     bare: Vec<u8>,
     /// Bytes before the first frame.
     header: usize,

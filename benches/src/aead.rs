@@ -208,8 +208,9 @@ impl<'a> Frames<'a> {
         })
     }
 
-    /// Encrypts into a message.
+    /// Encrypts into a message, which may be longer.
     pub fn encrypt(&self, way: Way, plaintext: &[u8], message: &mut [u8]) {
+        let message = &mut message[..self.message_length(plaintext.len())];
         let places = message.chunks_mut(HEAD + self.length + TAG_LENGTH);
         let frames = plaintext.chunks(self.length).zip(places);
         for ((plaintext, place), iv) in frames.zip(self.numbers()) {

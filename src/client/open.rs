@@ -388,9 +388,9 @@ impl Opener {
         let are_hashed = self.verifying.is_some();
         let shares = self.parallelism.shares(count, frame_length, are_hashed);
         let jobs = input
-            .chunks(shares.frames * wire_length)
-            .zip(out.chunks_mut(shares.frames * frame_length))
-            .zip((first..).step_by(shares.frames));
+            .chunks(shares.frames_each * wire_length)
+            .zip(out.chunks_mut(shares.frames_each * frame_length))
+            .zip((first..).step_by(shares.frames_each));
         let open = |((input, out), first): Job<'a>| {
             let opened = frames.open_run(first, frame_length, input, out);
             let authentic = &input[..opened * wire_length];

@@ -60,13 +60,13 @@ enum Workers {
 /// enough that taking it costs nothing beside working on it.
 const SHARE: usize = 128 * 1024;
 
-/// The same of a run so long that it is even all the same, and that no hash
-/// reads after: each thread's memory is read ahead in longer stretches, some 5 %
-/// faster.
-const LARGEST_SHARE: usize = 512 * 1024;
+/// The most of it in a long run that no hash follows: memory is read ahead in
+/// longer stretches, which makes it some 5 % faster.
+const LONG_SHARE: usize = 512 * 1024;
 
-/// In how many shares for each thread a run is even enough.
-const EVEN: usize = 8;
+/// How many shares each thread has at least of a run before they get longer, so
+/// that no thread has much to do when there is nothing left for the others.
+const SHARES_EACH: usize = 8;
 
 /// Bytes of plaintext in a stream's piece, for each thread, and at most.
 const PIECE: usize = 1024 * 1024;
@@ -82,8 +82,8 @@ pub(super) type Done<'a> = (&'a [u8], bool);
 
 /// What a run of frames is handed out as.
 pub(super) struct Shares {
-    /// In each of them, but the last.
-    pub(super) frames: usize,
+    /// In each of them, but in the last.
+    pub(super) frames_each: usize,
     /// How many there are; 1 where the calling thread does all of it, in
     /// however many jobs.
     pub(super) count: usize,
@@ -166,18 +166,18 @@ impl Parallelism {
         let least = Self::share(frame_length);
         if !self.splits(frames, frame_length) {
             return Shares {
-                frames: least,
+                frames_each: least,
                 count: 1,
             };
         }
         let most = match are_hashed {
             true => least,
-            false => least.max(LARGEST_SHARE / frame_length.max(1)),
+            false => least.max(LONG_SHARE / frame_length.max(1)),
         };
-        let even = frames / (EVEN * (self.helpers() + 1));
+        let even = frames / (SHARES_EACH * (self.helpers() + 1));
         let each = even.clamp(least, most);
         Shares {
-            frames: each,
+            frames_each: each,
             count: frames.div_ceil(each),
         }
     }
@@ -424,14 +424,14 @@ mod tests {
         let two = Parallelism::threads(2);
         let bytes = |length, are_hashed| {
             let shares = two.shares(length / 4096, 4096, are_hashed);
-            assert!(shares.count * shares.frames * 4096 >= length);
-            shares.frames * 4096
+            assert!(shares.count * shares.frames_each * 4096 >= length);
+            shares.frames_each * 4096
         };
         assert_eq!(bytes(MIB, false), SHARE);
         assert_eq!(bytes(4 * MIB, false), 2 * SHARE);
-        assert_eq!(bytes(100 * MIB, false), LARGEST_SHARE);
+        assert_eq!(bytes(100 * MIB, false), LONG_SHARE);
         assert_eq!(bytes(100 * MIB, true), SHARE);
-        assert_eq!(two.shares(100, 16 * MIB, false).frames, 1);
+        assert_eq!(two.shares(100, 16 * MIB, false).frames_each, 1);
         assert_eq!(two.shares(100, 4096, false).count, 1);
     }
 

@@ -257,9 +257,9 @@ impl Sealer {
         let are_hashed = self.signing.is_some();
         let shares = self.parallelism.shares(count, frame_length, are_hashed);
         let jobs = plaintext
-            .chunks(shares.frames * frame_length)
-            .zip(out.chunks_mut(shares.frames * wire_length))
-            .zip((first..).step_by(shares.frames));
+            .chunks(shares.frames_each * frame_length)
+            .zip(out.chunks_mut(shares.frames_each * wire_length))
+            .zip((first..).step_by(shares.frames_each));
         let seal = |((plaintext, out), first): Job<'a>| {
             let sealed = frames.seal_run(first, frame_length, plaintext, out);
             (&*out, sealed.is_ok())

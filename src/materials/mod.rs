@@ -37,7 +37,7 @@ impl MaterialsManager {
             MaterialsManager::Default(manager) => {
                 manager.encryption_materials(request).await.map(uncached)
             }
-            // On the heap, for the futures of messages to be small.
+            // On the heap: else every message's future were as large as this one.
             MaterialsManager::Caching(manager) => {
                 Box::pin(manager.encryption_materials(request)).await
             }

@@ -288,7 +288,7 @@ fn read_pairs(
         let start = reader.position();
         let key = text(reader.u16_prefixed().map_err(incomplete)?)?;
         let value = text(reader.u16_prefixed().map_err(incomplete)?)?;
-        pairs.stands(start, key, value);
+        pairs.push_at(start, key, value);
     }
     match reader.is_at_end() {
         true => Ok(()),
@@ -400,11 +400,17 @@ mod tests {
     #[test]
     fn contexts() {
         assert!(read_context(b"").unwrap().is_empty());
-        assert!(read_context(b"\0\0").unwrap().is_empty());
-        assert_eq!(
-            read_context(b"\0\x02\0\x01b\0\0\0\x01a\0\0").unwrap().len(),
-            2
-        );
+        // The canonical bytes of none are none.
+        let none = read_context(b"\0\0").unwrap();
+        assert_eq!(none, EncryptionContext::new());
+        assert_eq!(none.to_bytes().unwrap(), b"");
+        let sorted = b"\0\x02\0\x01a\0\x01x\0\x01b\0\0";
+        let unsorted = b"\0\x02\0\x01b\0\0\0\x01a\0\x01x";
+        for wire in [sorted, unsorted] {
+            let context = read_context(wire).unwrap();
+            assert_eq!(context, EncryptionContext::from([("a", "x"), ("b", "")]));
+            assert_eq!(context.to_bytes().unwrap(), sorted);
+        }
         for bad in [
             &b"\0"[..],
             b"\0\0x",
