@@ -96,14 +96,8 @@ impl Peer<'_> {
                     let frames = frames(&key);
                     contenders.push(Contender::new("bare", move |buffers: &mut Buffers| {
                         match operation {
-                            "encrypt" => {
-                                let out = &mut buffers.sealed[buffers.header..];
-                                frames.encrypt(*way, &buffers.plaintext, out);
-                            }
-                            _ => {
-                                let bare = &buffers.bare[buffers.header..];
-                                frames.decrypt(*way, bare, &mut buffers.opened);
-                            }
+                            "encrypt" => buffers.encrypt(&frames, *way),
+                            _ => buffers.decrypt(&frames, *way),
                         }
                     }));
                 }

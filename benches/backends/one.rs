@@ -75,8 +75,7 @@ impl Case<'_> {
                 move |buffers: &mut Buffers| {
                     let key = is_short.then(|| floor.encrypt());
                     let key = key.as_ref().unwrap_or(frames.key);
-                    let out = &mut buffers.sealed[buffers.header..];
-                    Frames { key, ..frames }.encrypt(*way, &buffers.plaintext, out);
+                    buffers.encrypt(&Frames { key, ..frames }, *way);
                 },
             ));
             contenders.push(Contender::new(fresh(*way), move |buffers: &mut Buffers| {
@@ -112,7 +111,7 @@ impl Case<'_> {
                     if is_short {
                         floor.decrypt();
                     }
-                    frames.decrypt(*way, &buffers.bare[buffers.header..], &mut buffers.opened);
+                    buffers.decrypt(&frames, *way);
                 },
             ));
             contenders.push(Contender::new(fresh(*way), move |buffers: &mut Buffers| {

@@ -8,7 +8,7 @@ use std::sync::Arc;
 use super::frames::Frames;
 use super::keys::MessageKeys;
 use super::output::Output;
-use super::parallel::{Done, Job, Parallelism};
+use super::parallel::{Done, Job, Parallelism, Shares};
 use super::settings::Settings;
 use crate::crypto::{Hasher, SecretBuffer, Tag, VerifyingKey, constant_time_eq};
 use crate::error::{Error, MaterialsError, Result};
@@ -384,13 +384,12 @@ impl Opener {
     fn fill_run<'a>(&mut self, input: &'a [u8], frame_length: usize, out: &'a mut [u8]) -> usize {
         let (frames, first) = (&self.frames, self.expected);
         let wire_length = Frames::wire_length(frame_length);
-        let count = input.len() / wire_length;
-        let are_hashed = self.verifying.is_some();
-        let shares = self.parallelism.shares(count, frame_length, are_hashed);
+        let (run, are_hashed) = (input.len() / wire_length, self.verifying.is_some());
+        let Shares { each, count } = self.parallelism.shares(run, frame_length, are_hashed);
         let jobs = input
-            .chunks(shares.frames_each * wire_length)
-            .zip(out.chunks_mut(shares.frames_each * frame_length))
-            .zip((first..).step_by(shares.frames_each));
+            .chunks(each * wire_length)
+            .zip(out.chunks_mut(each * frame_length))
+            .zip((first..).step_by(each));
         let open = |((input, out), first): Job<'a>| {
             let opened = frames.open_run(first, frame_length, input, out);
             let authentic = &input[..opened * wire_length];
@@ -408,9 +407,7 @@ impl Opener {
                 false => ControlFlow::Break(()),
             }
         };
-        let _ = self
-            .parallelism
-            .in_order(jobs, shares.count, &open, &mut release);
+        let _ = self.parallelism.in_order(jobs, count, &open, &mut release);
         // There were numbers for them all.
         self.expected += opened as u32;
         opened

@@ -82,8 +82,8 @@ pub(super) type Done<'a> = (&'a [u8], bool);
 
 /// What a run of frames is handed out as.
 pub(super) struct Shares {
-    /// In each of them, but in the last.
-    pub(super) frames_each: usize,
+    /// Frames in each of them, but in the last.
+    pub(super) each: usize,
     /// How many there are; 1 where the calling thread does all of it, in
     /// however many jobs.
     pub(super) count: usize,
@@ -166,7 +166,7 @@ impl Parallelism {
         let least = Self::share(frame_length);
         if !self.splits(frames, frame_length) {
             return Shares {
-                frames_each: least,
+                each: least,
                 count: 1,
             };
         }
@@ -177,7 +177,7 @@ impl Parallelism {
         let even = frames / (SHARES_EACH * (self.helpers() + 1));
         let each = even.clamp(least, most);
         Shares {
-            frames_each: each,
+            each,
             count: frames.div_ceil(each),
         }
     }
@@ -424,14 +424,14 @@ mod tests {
         let two = Parallelism::threads(2);
         let bytes = |length, are_hashed| {
             let shares = two.shares(length / 4096, 4096, are_hashed);
-            assert!(shares.count * shares.frames_each * 4096 >= length);
-            shares.frames_each * 4096
+            assert!(shares.count * shares.each * 4096 >= length);
+            shares.each * 4096
         };
         assert_eq!(bytes(MIB, false), SHARE);
         assert_eq!(bytes(4 * MIB, false), 2 * SHARE);
         assert_eq!(bytes(100 * MIB, false), LONG_SHARE);
         assert_eq!(bytes(100 * MIB, true), SHARE);
-        assert_eq!(two.shares(100, 16 * MIB, false).frames_each, 1);
+        assert_eq!(two.shares(100, 16 * MIB, false).each, 1);
         assert_eq!(two.shares(100, 4096, false).count, 1);
     }
 

@@ -8,7 +8,7 @@ use std::sync::Arc;
 use super::frames::Frames;
 use super::keys::MessageKeys;
 use super::output::Output;
-use super::parallel::{Done, Job, Parallelism};
+use super::parallel::{Done, Job, Parallelism, Shares};
 use super::settings::Settings;
 use crate::context::{EncryptionContext, MAX_LENGTH, PUBLIC_KEY};
 use crate::crypto::{
@@ -253,13 +253,12 @@ impl Sealer {
     ) -> Result<(), InvalidKey> {
         let (frames, frame_length) = (&self.frames, self.frame_length);
         let wire_length = Frames::wire_length(frame_length);
-        let count = plaintext.len() / frame_length;
-        let are_hashed = self.signing.is_some();
-        let shares = self.parallelism.shares(count, frame_length, are_hashed);
+        let (run, are_hashed) = (plaintext.len() / frame_length, self.signing.is_some());
+        let Shares { each, count } = self.parallelism.shares(run, frame_length, are_hashed);
         let jobs = plaintext
-            .chunks(shares.frames_each * frame_length)
-            .zip(out.chunks_mut(shares.frames_each * wire_length))
-            .zip((first..).step_by(shares.frames_each));
+            .chunks(each * frame_length)
+            .zip(out.chunks_mut(each * wire_length))
+            .zip((first..).step_by(each));
         let seal = |((plaintext, out), first): Job<'a>| {
             let sealed = frames.seal_run(first, frame_length, plaintext, out);
             (&*out, sealed.is_ok())
@@ -274,10 +273,7 @@ impl Sealer {
             }
             ControlFlow::Continue(())
         };
-        match self
-            .parallelism
-            .in_order(jobs, shares.count, &seal, &mut hash)
-        {
+        match self.parallelism.in_order(jobs, count, &seal, &mut hash) {
             ControlFlow::Continue(()) => Ok(()),
             ControlFlow::Break(()) => Err(InvalidKey),
         }
